@@ -1,0 +1,67 @@
+"""Everything that SmolReel raises on purpose.
+
+    SmolReelError
+    ├── InputError             the video is at fault: missing, empty, encrypted, no picture in it …
+    ├── PlanError              a plan.json is at fault
+    ├── SettingsError          a setting lies outside its legal range
+    ├── OutputError            the results can't be written: no space, no permission
+    ├── ModelError             a model can't be loaded or used
+    ├── FFmpegError            ffmpeg failed on a file that could be decoded: a fault of ours
+    └── Cancelled              the caller's token asked to stop
+
+A third party's errors are mapped to these at one seam each (`media/`, `scorers/smolvlm2/model.py`), with `from`.
+A shell shows `str(error)` as it is: one line, what is wrong and what to do. `subject` names what it is about.
+"""
+
+from __future__ import annotations
+
+
+class SmolReelError(Exception):
+    """Base of the tree.
+
+    message: one line, what is wrong and what to do, without the subject's name
+    subject: the file (or option) that is at fault, as the user named it; None where there is none
+    """
+
+    def __init__(self, message: str, subject: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.message}" if self.subject else self.message
+
+
+class InputError(SmolReelError):
+    """The video can't be used."""
+
+
+class PlanError(SmolReelError):
+    """The plan can't be used."""
+
+
+class SettingsError(SmolReelError, ValueError):
+    """A setting is outside its legal range."""
+
+
+class OutputError(SmolReelError):
+    """The results can't be written."""
+
+
+class ModelError(SmolReelError):
+    """A model can't be loaded or used."""
+
+
+class FFmpegError(SmolReelError):
+    """ffmpeg failed although the input was sound; `detail` has the tail of what it said."""
+
+    def __init__(self, message: str, subject: str | None = None, detail: str = "") -> None:
+        super().__init__(message, subject)
+        self.detail = detail
+
+
+class Cancelled(SmolReelError):
+    """The caller asked to stop; nothing partial is returned."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled")

@@ -1,0 +1,54 @@
+"""How the core tells a shell how far it is, and how a shell tells the core to stop.
+
+The core calls `report` on the thread that called it and on no other, so that a shell may draw from inside it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.errors import Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    stage: "probe", "scan", "score", "select" or "render"
+    fraction: share of this stage that is done, 0 to 1; None where the end isn't known
+    message: what is being done, for people, without a trailing full stop
+    """
+
+    stage: str
+    fraction: float | None
+    message: str = ""
+
+
+Report = Callable[[Progress], object]
+
+
+def silent(_: Progress) -> None:
+    """The report of a caller who doesn't want any."""
+
+
+class CancelToken:
+    """A flag that the caller owns and the core polls; may be set from any thread or a signal handler."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the run that holds this token to stop."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise Cancelled if `cancel` was called."""
+        if self._event.is_set():
+            raise Cancelled

@@ -1,0 +1,159 @@
+"""The one owner of defaults and bounds: shells forward what a person gave and read the rest from here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from pipeline.errors import SettingsError
+
+SCORERS = ("auto", "smolvlm2", "signals")
+RENDERS = ("encode",)
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def _number(low: float, high: float, default: float, unit: str) -> Any:
+    """A numeric setting with its legal range, both ends included."""
+    return field(default=default, metadata={"low": low, "high": high, "unit": unit})
+
+
+def _choice(options: tuple[str, ...], default: str) -> Any:
+    """A setting that is one of a few words."""
+    return field(default=default, metadata={"options": options})
+
+
+@dataclass(frozen=True, slots=True)
+class SignalWeights:
+    """How much each signal counts in a score; they need not add up to 1. Loudness and motion carry most, since
+    cheers, impacts, speech and action are what people keep; the look breaks ties.
+    """
+
+    motion: float = _number(0, 10, 0.30, "")
+    loudness: float = _number(0, 10, 0.30, "")
+    onset: float = _number(0, 10, 0.10, "")
+    novelty: float = _number(0, 10, 0.12, "")
+    colour: float = _number(0, 10, 0.10, "")
+    sharpness: float = _number(0, 10, 0.08, "")
+
+    def __post_init__(self) -> None:
+        _validate(self)
+        if sum(asdict(self).values()) <= 0:
+            raise SettingsError("all weights are 0; give at least one signal a weight above 0", "weights")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a run can be told. Fields are grouped by the stage that reads them, and each stage's result is
+    cached under its own group (`STAGE_FIELDS`), so that a change re-runs only what reads it.
+    """
+
+    # scan
+    sample_fps: float = _number(0.1, 4, 1.0, "frames a second put aside")
+    sample_side: int = _number(64, 1024, 512, "pixels on the longer side of a frame put aside")
+    cut_ratio: float = _number(1.5, 20, 3.0, "times its neighbours that a change must be to be a cut")
+    cut_change: float = _number(2, 200, 16.0, "least change of a pixel, 0 to 255, at a cut")
+    fade_level: float = _number(0, 60, 10.0, "mean luma, 0 to 255, under which a picture is black")
+    min_scene_s: float = _number(0.1, 5, 0.3, "s")
+
+    # segments
+    min_segment_s: float = _number(1, 10, 2.0, "s")
+    max_segment_s: float = _number(2, 30, 8.0, "s")
+
+    # score
+    scorer: str = _choice(SCORERS, "auto")
+    model: str | None = None
+    query: str | None = None
+    device: str = _choice(DEVICES, "auto")
+    weights: SignalWeights = field(default_factory=SignalWeights)
+
+    # select
+    target_s: float = _number(1, 7200, 45.0, "s")
+    max_share: float = _number(0.05, 1, 0.6, "of a video that is shorter than about twice the target")
+    whole_below_s: float = _number(0, 60, 5.0, "s; a video this short is its own reel")
+    min_clip_s: float = _number(0.5, 10, 1.5, "s")
+    max_clip_s: float = _number(1, 60, 10.0, "s")
+    spread_weight: float = _number(0, 1, 0.15, "score given up to pick from another part of the video")
+    duplicate_similarity: float = _number(0.5, 1, 0.97, "cosine above which two looks are one")
+
+    # render
+    render: str = _choice(RENDERS, "encode")
+    crf: int = _number(0, 51, 20, "x264 constant rate factor, lower is better")
+    preset: str = _choice(("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"), "veryfast")
+    audio_kbps: int = _number(32, 512, 160, "kbit/s")
+    audio_fade_ms: float = _number(0, 500, 8.0, "ms at each end of a clip")
+    max_fps: float = _number(1, 240, 60.0, "frames a second of the reel")
+
+    # where results are kept between runs
+    cache: bool = True
+    cache_dir: Path = field(default_factory=lambda: Path(platformdirs.user_cache_dir("smolreel")))
+
+    def __post_init__(self) -> None:
+        _validate(self)
+        if self.min_segment_s * 2 > self.max_segment_s:
+            raise SettingsError(f"{self.max_segment_s:g} is less than twice min_segment_s "
+                                f"({self.min_segment_s:g}); long scenes could not be tiled", "max_segment_s")
+        if self.min_clip_s > self.max_clip_s:
+            raise SettingsError(f"{self.min_clip_s:g} is above max_clip_s ({self.max_clip_s:g})", "min_clip_s")
+
+    def part(self, stage: str) -> dict[str, Any]:
+        """The settings that `stage` reads, as JSON values: what its cache key is made of."""
+        return {name: value for name, value in self.to_json().items() if name in STAGE_FIELDS[stage]}
+
+    def to_json(self) -> dict[str, Any]:
+        """Every setting that shapes the result, as JSON values; where the cache lies doesn't."""
+        values = asdict(self)
+        return {name: value for name, value in values.items() if name not in ("cache", "cache_dir")}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings from what `to_json` wrote; unknown names are passed over, absent ones take their defaults.
+
+        Raises SettingsError for a value outside its range or of the wrong kind.
+        """
+        known = {f.name for f in fields(cls)} - {"cache", "cache_dir"}
+        given = {name: value for name, value in values.items() if name in known}
+        if "weights" in given:
+            weights = given["weights"]
+            names = {f.name for f in fields(SignalWeights)}
+            if not isinstance(weights, Mapping):
+                raise SettingsError(f"{weights!r} is no set of weights", "weights")
+            given["weights"] = SignalWeights(**{k: v for k, v in weights.items() if k in names})
+        return cls(**given)
+
+    def with_given(self, **given: Any) -> Settings:
+        """A copy with what a person gave; None means "not given"."""
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+
+STAGE_FIELDS: dict[str, frozenset[str]] = {
+    "scan": frozenset({"sample_fps", "sample_side", "cut_ratio", "cut_change", "fade_level", "min_scene_s"}),
+    "segment": frozenset({"min_segment_s", "max_segment_s"}),
+    "score": frozenset({"scorer", "model", "query", "device", "weights"}),
+    "select": frozenset({"target_s", "max_share", "whole_below_s", "min_clip_s", "max_clip_s", "spread_weight",
+                         "duplicate_similarity"}),
+    "render": frozenset({"render", "crf", "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),
+}
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """Lowest and highest legal value of a numeric setting, for sliders and help texts."""
+    metadata = next(f.metadata for f in fields(Settings) if f.name == name)
+    return metadata["low"], metadata["high"]
+
+
+def _validate(settings: Any) -> None:
+    """Raise SettingsError for the first field outside the range that its declaration gives."""
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        if "low" in f.metadata:
+            low, high, unit = f.metadata["low"], f.metadata["high"], f.metadata["unit"]
+            ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not ok or not low <= value <= high:
+                raise SettingsError(f"{value!r} is outside {low:g} to {high:g} {unit}".rstrip(), f.name)
+        elif "options" in f.metadata and value not in f.metadata["options"]:
+            raise SettingsError(f"{value!r} is none of {', '.join(f.metadata['options'])}", f.name)

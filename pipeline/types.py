@@ -1,0 +1,286 @@
+"""The values that pass between stages: frozen, validated where they are born.
+
+Every time is in seconds on the video's presentation timeline, counted from its first shown frame; every interval
+is half-open, `[start_s, end_s)`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatTrack = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A stretch of time.
+
+    start_s: first instant that belongs to it, 0 or more
+    end_s: first instant that no longer does, above start_s
+    """
+
+    start_s: float
+    end_s: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start_s) and math.isfinite(self.end_s) and 0 <= self.start_s < self.end_s):
+            raise ValueError(f"[{self.start_s}, {self.end_s}) is no interval: it needs 0 <= start_s < end_s")
+
+    @property
+    def duration_s(self) -> float:
+        """Its length in seconds."""
+        return self.end_s - self.start_s
+
+    @property
+    def middle_s(self) -> float:
+        """The instant halfway through."""
+        return (self.start_s + self.end_s) / 2
+
+    def overlap_s(self, other: Interval) -> float:
+        """Seconds that both share; 0 where they don't meet."""
+        return max(0.0, min(self.end_s, other.end_s) - max(self.start_s, other.start_s))
+
+
+class Scene(Interval):
+    """The longest run without a cut."""
+
+    __slots__ = ()
+
+
+class Segment(Interval):
+    """What is scored: a short scene whole, or a window of a long one."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderClaims:
+    """What the container's header says, which may be nothing, stale or absurd: for show, never for arithmetic.
+
+    duration_s: claimed length in seconds; None where it says nothing
+    fps: claimed average frame rate; None where it says nothing
+    frames: claimed number of frames; None where it says nothing
+    """
+
+    duration_s: float | None
+    fps: float | None
+    frames: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """A video file as measured from its packets and its first frame; `header` has the claims.
+
+    path: absolute path of the file
+    sha256: hex digest of the file's bytes
+    size_bytes: its length
+    container: FFmpeg's name of the demuxer, such as "mov,mp4,m4a,3gp,3g2,mj2"
+    video_stream: index of the video stream in use (attached pictures are passed over)
+    audio_stream: index of the audio stream in use: the default one, else the first; None where there is none
+    codec: FFmpeg's name of the video codec
+    pixel_format: FFmpeg's name, such as "yuv420p10le"
+    origin_s: time of the first shown frame on the container's own clock; what "0 s" means everywhere else
+    container_start_s: where the container's clock starts, from which FFmpeg counts seeks
+    duration_s: from the first shown frame to the end of the last, by packet timestamps
+    fps: frames a second, by packet timestamps, above 0
+    frame_count: number of video packets, 1 or more
+    variable_fps: whether the frames are unevenly spaced
+    coded_width, coded_height: pixels as stored
+    width, height: pixels as shown: upright and with square pixels
+    rotation_deg: clockwise turn that stands the stored picture upright: 0, 90, 180 or 270
+    mirrored: whether the picture is flipped left to right before that turn
+    sample_aspect: width of a stored pixel over its height
+    bit_depth: bits of a component
+    transfer: "sdr", "pq" or "hlg"
+    header: what the file claims of itself
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    container: str
+    video_stream: int
+    audio_stream: int | None
+    codec: str
+    pixel_format: str
+    origin_s: float
+    container_start_s: float
+    duration_s: float
+    fps: float
+    frame_count: int
+    variable_fps: bool
+    coded_width: int
+    coded_height: int
+    width: int
+    height: int
+    rotation_deg: int
+    mirrored: bool
+    sample_aspect: float
+    bit_depth: int
+    transfer: str
+    header: HeaderClaims
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is a sound track to use."""
+        return self.audio_stream is not None
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the picture is high dynamic range."""
+        return self.transfer != "sdr"
+
+    @property
+    def frame_s(self) -> float:
+        """Seconds a frame lasts, on average."""
+        return 1.0 / self.fps
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """One value a second from picture and sound; index i stands for [i, i + 1) s. Arrays share one length.
+
+    motion: mean absolute change of a pixel between neighbouring frames, 0 to 1, cuts left out
+    sharpness: log of the variance of the Laplacian (Pech-Pacheco et al. 2000), higher is sharper
+    brightness: mean luma, 0 to 1
+    contrast: standard deviation of luma, 0 to 1; near 0 for a blank picture
+    colour: colourfulness (Hasler and Süsstrunk 2003), 0 or more
+    novelty: distance of the second's look from the rest of the video, 0 to 1
+    loudness_db: RMS of the sound in dB below full scale, -70 where silent; None without audio
+    onset: strength of sudden rises in the sound's spectrum (spectral flux), 0 or more; None without audio
+    looks: (n, d) unit-norm descriptors of what the second looks like, to tell near-duplicates
+    """
+
+    motion: FloatTrack
+    sharpness: FloatTrack
+    brightness: FloatTrack
+    contrast: FloatTrack
+    colour: FloatTrack
+    novelty: FloatTrack
+    loudness_db: FloatTrack | None
+    onset: FloatTrack | None
+    looks: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.motion)
+
+
+@dataclass(frozen=True, slots=True)
+class SampledFrame:
+    """A frame that the scan put aside, upright, with square pixels and in SDR.
+
+    time_s: when it is shown
+    path: JPEG file in the cache
+    """
+
+    time_s: float
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one decode pass learned.
+
+    duration_s: seconds from the first to the end of the last frame that could be decoded
+    frame_count: frames that could be decoded
+    scenes: they tile [0, duration_s)
+    signals: per-second tracks
+    frames: about `Settings.sample_fps` a second and one for every scene at least, in time order
+    warnings: what went wrong without stopping the pass, for people
+    """
+
+    duration_s: float
+    frame_count: int
+    scenes: tuple[Scene, ...]
+    signals: Signals
+    frames: tuple[SampledFrame, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSegment:
+    """A segment with its score.
+
+    start_s, end_s: as the segment's
+    score: 0 to 1, relative to this video
+    parts: what the score is made of, each 0 to 1: "motion", "loudness", "vlm", "query" …
+    description: what is seen or heard in it, one short line
+    """
+
+    start_s: float
+    end_s: float
+    score: float
+    parts: Mapping[str, float]
+    description: str
+
+    @property
+    def interval(self) -> Segment:
+        """Its bounds alone."""
+        return Segment(self.start_s, self.end_s)
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerInfo:
+    """Which scorer spoke, for the plan.
+
+    name: "signals" or "smolvlm2"
+    model, revision, device, dtype: of the model; None where the scorer has none
+    """
+
+    name: str
+    model: str | None = None
+    revision: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a scorer returns.
+
+    segments: the segments that it was given, scored, in time order
+    curve: interest over time, 0 to 1, one value a second
+    scorer: who spoke
+    flat: whether the scores carry no information (nothing happens in this video)
+    warnings: for people
+    notes: what else the scorer wants kept in the plan, JSON values
+    """
+
+    segments: tuple[ScoredSegment, ...]
+    curve: FloatTrack
+    scorer: ScorerInfo
+    flat: bool = False
+    warnings: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """An interval that is in the reel.
+
+    start_s, end_s: where it lies in the video
+    score: 0 to 1, of this interval; None where a person put it in
+    description: what is in it
+    reason: why it was chosen
+    """
+
+    start_s: float
+    end_s: float
+    score: float | None
+    description: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        Interval(self.start_s, self.end_s)
+
+    @property
+    def interval(self) -> Interval:
+        """Its bounds alone."""
+        return Interval(self.start_s, self.end_s)

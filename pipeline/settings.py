@@ -55,8 +55,8 @@ class Settings:
     # scan
     sample_fps: float = _number(0.1, 4, 1.0, "frames a second put aside")
     sample_side: int = _number(64, 1024, 512, "pixels on the longer side of a frame put aside")
-    cut_ratio: float = _number(1.5, 20, 3.0, "times its neighbours that a change must be to be a cut")
-    cut_change: float = _number(2, 200, 16.0, "least change of a pixel, 0 to 255, at a cut")
+    cut_ratio: float = _number(1.5, 20, 2.8, "times its neighbours that a change must be to be a cut")
+    cut_change: float = _number(2, 200, 20.0, "least change of a pixel, 0 to 255, at a cut")
     fade_level: float = _number(0, 60, 10.0, "mean luma, 0 to 255, under which a picture is black")
     min_scene_s: float = _number(0.1, 5, 0.3, "s")
 

@@ -1,0 +1,197 @@
+"""Measures picture and sound second by second while they stream by; no model.
+
+Part of the scan: `scan.py` feeds it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.types import FloatTrack
+
+SAMPLE_RATE = 16_000
+SILENCE_DB = -70.0
+
+_FFT = 1024
+_HOP = 512
+# The look of a second is measured this many times in it; motion is measured on every frame.
+_LOOKS_A_SECOND = 4
+# Novelty compares each second with at most this many others, spread evenly, so that cost grows in a straight line.
+_REFERENCES = 512
+# With this many frames in a second, the largest change among them is left out of its motion: it may be a cut.
+_ROBUST_COUNT = 4
+
+
+@dataclass(slots=True)
+class _Second:
+    """Running sums of one second of picture."""
+
+    changes: int = 0
+    change_sum: float = 0.0
+    change_max: float = 0.0
+    looks: int = 0
+    facts: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(4))
+    descriptor: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTracks:
+    """What PictureMeter measured; see `types.Signals` for each track's unit."""
+
+    motion: FloatTrack
+    sharpness: FloatTrack
+    brightness: FloatTrack
+    contrast: FloatTrack
+    colour: FloatTrack
+    novelty: FloatTrack
+    looks: npt.NDArray[np.float32]
+
+
+class PictureMeter:
+    """Takes frames in order; keeps sums for each second and nothing of the frames but the last."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, _Second] = {}
+        self._last: npt.NDArray[np.uint8] | None = None
+        self._next_look_s = 0.0
+
+    def push(self, time_s: float, image: npt.NDArray[np.uint8]) -> None:
+        """Take the next frame: (h, w, 3) BGR, small."""
+        second = self._seconds.setdefault(int(time_s), _Second())
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+        if self._last is not None:
+            change = cv2.norm(grey, self._last, cv2.NORM_L1) / grey.size / 255
+            second.changes += 1
+            second.change_sum += change
+            second.change_max = max(second.change_max, change)
+        self._last = grey
+        if time_s >= self._next_look_s or second.looks == 0:
+            self._next_look_s = math.floor(time_s * _LOOKS_A_SECOND + 1) / _LOOKS_A_SECOND
+            second.looks += 1
+            second.facts += _facts(image, grey)
+            descriptor = _descriptor(image)
+            second.descriptor = descriptor if second.descriptor is None else second.descriptor + descriptor
+
+    def skip(self) -> None:
+        """Frames are missing here: what comes next is no motion from what came before."""
+        self._last = None
+
+    def finish(self, duration_s: float) -> PictureTracks:
+        """The tracks, ceil(duration_s) long; a second without a frame shows what the one before it showed."""
+        count = max(1, math.ceil(duration_s - 1e-6))
+        shown = self._seconds.get(min(self._seconds, default=0), _Second())
+        motion, facts, looks = np.zeros(count), np.zeros((count, 4)), []
+        for i in range(count):
+            here = self._seconds.get(i)
+            if here is not None and here.looks:
+                shown = here
+                motion[i] = _mean_change(here)
+            facts[i] = shown.facts / max(1, shown.looks)
+            looks.append(_unit(shown.descriptor))
+        table = np.stack(looks).astype(np.float32)
+        return PictureTracks(
+            motion=motion, sharpness=facts[:, 0], brightness=facts[:, 1], contrast=facts[:, 2], colour=facts[:, 3],
+            novelty=_novelty(table), looks=table,
+        )
+
+
+class SoundMeter:
+    """Takes blocks of samples, places them by their time, and keeps sums for each second."""
+
+    def __init__(self) -> None:
+        self._power: dict[int, list[float]] = {}
+        self._flux: dict[int, list[float]] = {}
+        self._pending = np.zeros(0, dtype=np.float32)
+        self._pending_s = 0.0
+        self._spectrum: npt.NDArray[np.float64] | None = None
+        self._window = np.hanning(_FFT)
+
+    def push(self, time_s: float, samples: npt.NDArray[np.float32]) -> None:
+        """Take samples: (n,) at SAMPLE_RATE, the first of them heard at `time_s`."""
+        expected_s = self._pending_s + len(self._pending) / SAMPLE_RATE
+        if abs(time_s - expected_s) > 0.1:
+            # A gap in the track: what was before has nothing to do with what comes.
+            self._pending, self._pending_s, self._spectrum = samples[:0], time_s, None
+        self._pending = np.concatenate([self._pending, samples])
+        blocks = (len(self._pending) - _FFT) // _HOP + 1
+        if blocks <= 0:
+            return
+        starts = np.arange(blocks) * _HOP
+        frames = self._pending[starts[:, None] + np.arange(_FFT)].astype(np.float64)
+        spectra = np.log1p(10 * np.abs(np.fft.rfft(frames * self._window, axis=1)))
+        first = spectra[:1] if self._spectrum is None else self._spectrum[None]
+        rises = np.maximum(np.diff(np.concatenate([first, spectra]), axis=0), 0).mean(axis=1)
+        powers = (frames[:, :_HOP] ** 2).mean(axis=1)
+        for at, power, rise in zip(self._pending_s + starts / SAMPLE_RATE, powers, rises, strict=True):
+            if at >= 0:
+                _add(self._power, int(at), float(power))
+                _add(self._flux, int(at), float(rise))
+        self._spectrum = spectra[-1]
+        self._pending = self._pending[blocks * _HOP:]
+        self._pending_s += blocks * _HOP / SAMPLE_RATE
+
+    def finish(self, duration_s: float) -> tuple[FloatTrack, FloatTrack]:
+        """Loudness in dB below full scale (RMS over the second) and onset strength, ceil(duration_s) long."""
+        count = max(1, math.ceil(duration_s - 1e-6))
+        loudness, onset = np.full(count, SILENCE_DB), np.zeros(count)
+        for i in range(count):
+            if i in self._power:
+                total, blocks = self._power[i]
+                loudness[i] = max(SILENCE_DB, 10 * math.log10(max(total / blocks, 1e-12)))
+                onset[i] = self._flux[i][0] / self._flux[i][1]
+        return loudness, onset
+
+
+def _add(sums: dict[int, list[float]], second: int, value: float) -> None:
+    """Add to a second's [sum, count]."""
+    entry = sums.setdefault(second, [0.0, 0.0])
+    entry[0] += value
+    entry[1] += 1
+
+
+def _mean_change(second: _Second) -> float:
+    """Mean change of a pixel between neighbouring frames, without the largest where there are enough."""
+    if second.changes >= _ROBUST_COUNT:
+        return (second.change_sum - second.change_max) / (second.changes - 1)
+    return second.change_sum / second.changes if second.changes else 0.0
+
+
+def _facts(image: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Sharpness, brightness, contrast and colourfulness of a picture."""
+    sharpness = math.log1p(float(cv2.Laplacian(grey, cv2.CV_64F).var()))
+    mean, deviation = cv2.meanStdDev(grey)
+    blue, green, red = (image[..., k].astype(np.float64) for k in range(3))
+    red_green, yellow_blue = red - green, (red + green) / 2 - blue
+    # Hasler and Süsstrunk 2003, "Measuring colourfulness in natural images", equation 3.
+    spread = math.hypot(red_green.std(), yellow_blue.std())
+    shift = math.hypot(red_green.mean(), yellow_blue.mean())
+    return np.array([sharpness, mean[0, 0] / 255, deviation[0, 0] / 255, spread + 0.3 * shift])
+
+
+def _descriptor(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """What a picture looks like in 192 numbers: layout of light and colour (8 x 8 cells), not its details."""
+    cells = cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(cells, cv2.COLOR_BGR2LAB).astype(np.float64) - (0, 128, 128)
+    light = lab[..., 0] - lab[..., 0].mean()
+    # Plain pictures have no layout: their own brightness must still tell them apart.
+    light += 0.3 * (lab[..., 0].mean() - 128)
+    return np.concatenate([light.ravel(), 1.5 * lab[..., 1].ravel(), 1.5 * lab[..., 2].ravel()])
+
+
+def _unit(vector: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+    """The vector at length 1; a picture without any light or colour becomes a fixed direction."""
+    if vector is None or not (length := float(np.linalg.norm(vector))) > 1e-6:
+        return np.eye(1, 192)[0]
+    return np.asarray(vector / length)
+
+
+def _novelty(looks: npt.NDArray[np.float32]) -> FloatTrack:
+    """Mean distance of each second's look from the others', 0 to 1."""
+    step = max(1, math.ceil(len(looks) / _REFERENCES))
+    similarity = np.clip(looks @ looks[::step].T, -1, 1).mean(axis=1)
+    return np.asarray((1 - similarity) / 2, dtype=np.float64)

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 
 from pipeline.errors import InputError
+from pipeline.media.files import disk_error
 from pipeline.media.frames import Picture, Sound, decode, shown_bgr, small_bgr
-from pipeline.media.opening import disk_error
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.scenes import CutFinder
 from pipeline.settings import Settings

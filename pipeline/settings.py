@@ -13,7 +13,9 @@ import platformdirs
 from pipeline.errors import SettingsError
 
 SCORERS = ("auto", "smolvlm2", "signals")
-RENDERS = ("encode",)
+# "auto" takes the best way there is to render a plan; encoding is the only one so far.
+RENDERS = ("auto", "encode")
+ASPECTS = ("source",)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -81,7 +83,8 @@ class Settings:
     duplicate_similarity: float = _number(0.5, 1, 0.97, "cosine above which two looks are one")
 
     # render
-    render: str = _choice(RENDERS, "encode")
+    render: str = _choice(RENDERS, "auto")
+    aspect: str = _choice(ASPECTS, "source")
     crf: int = _number(0, 51, 20, "x264 constant rate factor, lower is better")
     preset: str = _choice(("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"), "veryfast")
     audio_kbps: int = _number(32, 512, 160, "kbit/s")
@@ -136,7 +139,7 @@ STAGE_FIELDS: dict[str, frozenset[str]] = {
     "score": frozenset({"scorer", "model", "query", "device", "weights"}),
     "select": frozenset({"target_s", "max_share", "whole_below_s", "min_clip_s", "max_clip_s", "spread_weight",
                          "duplicate_similarity"}),
-    "render": frozenset({"render", "crf", "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),
+    "render": frozenset({"render", "aspect", "crf", "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),
 }
 
 

@@ -186,7 +186,7 @@ def _descriptor(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 def _unit(vector: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
     """The vector at length 1; a picture without any light or colour becomes a fixed direction."""
     if vector is None or not (length := float(np.linalg.norm(vector))) > 1e-6:
-        return np.eye(1, 192)[0]
+        return np.asarray(np.eye(1, 192)[0])
     return np.asarray(vector / length)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import av
 import av.container
 
-from pipeline.errors import InputError, OutputError
+from pipeline.errors import InputError
 
 # Demuxers of real media containers. Playlists, concat scripts, image sequences and devices are left out on purpose:
 # they name other files, which a video from a stranger must not make us read.
@@ -90,17 +89,3 @@ def _ends(path: Path) -> tuple[bytes, bytes]:
 def _reason(error: Exception) -> str:
     """The short text of an OS error."""
     return getattr(error, "strerror", None) or str(error)
-
-
-def check_writable(folder: Path, subject: str) -> None:
-    """Make `folder` and try to write in it, so that a long run doesn't end at a closed door.
-
-    Raises OutputError.
-    """
-    probe = folder / f".smolreel-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(f"can't be written to ({_reason(error)}); choose another output folder", subject) from error

@@ -1,0 +1,198 @@
+"""The command line: `python -m app reel|render|ui`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from app.console import Console, JsonConsole, RichConsole
+from pipeline import Cancelled, CancelToken, Settings, SmolReelError, make_reel, read_plan, render
+from pipeline.errors import FFmpegError, SettingsError
+
+DONE, FAULT, BAD_INPUT, CANCELLED = 0, 1, 2, 130
+
+shell = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None,
+                    help="Turn a long video into a short highlight reel, on your own machine.")
+
+Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")]
+CacheDir = Annotated[Path | None, typer.Option("--cache-dir", help="Where results are kept between runs.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing between runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+
+
+@shell.command()
+def reel(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos to make reels of.")],
+    out: Out,
+    target: Annotated[float | None, typer.Option(metavar="SECONDS", help="Length of the reel at most.")] = None,
+    scorer: Annotated[str | None, typer.Option(help="auto, smolvlm2 or signals.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="ID_OR_DIR", help="SmolVLM2 model.")] = None,
+    query: Annotated[str | None, typer.Option(metavar="TEXT", help="What to look for.")] = None,
+    render_mode: Annotated[str | None, typer.Option("--render", help="auto or encode.")] = None,
+    aspect: Annotated[str | None, typer.Option(help="Shape of the reel: source.")] = None,
+    export: Annotated[str | None, typer.Option(metavar="NAME,...", help="Further files to write.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    no_cache: NoCache = False,
+    cache_dir: CacheDir = None,
+    json: Json = False,
+) -> None:
+    """Make a highlight reel of each VIDEO: OUT/<name>/reel.mp4 and plan.json."""
+    settings = _settings(target_s=target, scorer=scorer, model=model, query=query, render=render_mode, aspect=aspect,
+                         device=device, cache=False if no_cache else None, cache_dir=cache_dir)
+    if export:
+        raise SettingsError(f"{export!r} is none of the exports, of which this version has none", "--export")
+    jobs = [
+        (path.name, lambda console, token, path=path, name=name: make_reel(
+            path, settings, out, name=name, report=console.progress, cancel=token))
+        for path, name in zip(videos, _folder_names(videos), strict=True)
+    ]
+    _run(jobs, JsonConsole() if json else RichConsole(), settings)
+
+
+@shell.command("render")
+def render_command(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN_JSON", help="A plan.json, edited or not.")],
+    out: Out,
+    no_cache: NoCache = False,
+    cache_dir: CacheDir = None,
+    json: Json = False,
+) -> None:
+    """Render a plan again, for example one that you edited."""
+    chosen = read_plan(plan)
+    settings = Settings.from_json(chosen.settings).with_given(cache=False if no_cache else None, cache_dir=cache_dir)
+
+    def work(console: Console, token: CancelToken) -> Any:
+        return render(chosen, out, settings, report=console.progress, cancel=token)
+
+    _run([(Path(chosen.video.path).name, work)], JsonConsole() if json else RichConsole(), settings)
+
+
+@shell.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+) -> None:
+    """Open the page."""
+    # Gradio takes seconds to import, which the other commands shall not wait for.
+    from app.ui import launch
+
+    launch(host, port)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status; no traceback reaches the user."""
+    try:
+        return int(shell(arguments, prog_name="smolreel", standalone_mode=False) or DONE)
+    except typer.TyperException as error:
+        return _complain(error.format_message().replace("\n", " ") + " See --help.", BAD_INPUT)
+    except SmolReelError as error:
+        return _complain(str(error), BAD_INPUT)
+    except typer.Exit as done:
+        return done.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return CANCELLED
+    except Exception:
+        return _complain(_log_fault("smolreel", Settings().cache_dir), FAULT)
+
+
+def _run(jobs: Iterable[tuple[str, Callable[[Console, CancelToken], Any]]], console: Console,
+         settings: Settings) -> None:
+    """Do the jobs one after another, going on after one that fails, and exit with the worst of their statuses."""
+    token = CancelToken()
+    _cancel_on_signals(token)
+    failed: list[tuple[str, int]] = []
+    count = 0
+    for subject, work in jobs:
+        count += 1
+        status = _attempt(subject, work, console, token, settings)
+        if status == CANCELLED:
+            raise typer.Exit(CANCELLED)
+        if status != DONE:
+            failed.append((subject, status))
+    if failed and count > 1:
+        console.error("", f"{len(failed)} of {count} videos failed: {', '.join(name for name, _ in failed)}")
+    if failed:
+        raise typer.Exit(FAULT if any(status == FAULT for _, status in failed) else BAD_INPUT)
+
+
+def _attempt(subject: str, work: Callable[[Console, CancelToken], Any], console: Console, token: CancelToken,
+             settings: Settings) -> int:
+    """Do one job, show what came of it, and return its exit status."""
+    try:
+        with console.running(subject):
+            result = work(console, token)
+    except Cancelled:
+        console.error(subject, "cancelled; nothing was left behind")
+        return CANCELLED
+    except FFmpegError as error:
+        console.error(subject, _log_fault(error.message, settings.cache_dir))
+        return FAULT
+    except SmolReelError as error:
+        about = error.subject if error.subject and error.subject != subject else None
+        console.error(subject, f"{about}: {error.message}" if about else error.message)
+        return BAD_INPUT
+    except Exception:
+        console.error(subject, _log_fault("something went wrong on our side", settings.cache_dir))
+        return FAULT
+    console.result(subject, result)
+    return DONE
+
+
+def _settings(**given: Any) -> Settings:
+    """Settings from what was given on the command line."""
+    return Settings().with_given(**given)
+
+
+def _folder_names(videos: list[Path]) -> list[str]:
+    """A folder for each video: its stem, numbered where two share one."""
+    names: list[str] = []
+    for path in videos:
+        name, number = path.stem, 1
+        while name in names:
+            number += 1
+            name = f"{path.stem}-{number}"
+        names.append(name)
+    return names
+
+
+def _cancel_on_signals(token: CancelToken) -> None:
+    """The first Ctrl-C (or termination) asks the run to stop and clean up, the second stops it at once."""
+    def ask(number: int, _: FrameType | None) -> None:
+        token.cancel()
+        signal.signal(number, signal.default_int_handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+
+
+def _log_fault(message: str, cache_dir: Path) -> str:
+    """Write the traceback to a file and return the line that names it."""
+    for folder in (cache_dir / "logs", Path(tempfile.gettempdir())):
+        path = folder / f"smolreel-{time.strftime('%Y%m%d-%H%M%S')}.log"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            error = sys.exc_info()[1]
+            path.write_text(traceback.format_exc() + getattr(error, "detail", ""))
+        except OSError:
+            continue
+        return f"{message}; this is our fault, and {path} has the details for a report"
+    return f"{message}; this is our fault, and no log could be written"
+
+
+def _complain(message: str, status: int) -> int:
+    """Say what is wrong in one line on standard error."""
+    print(f"smolreel: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What the command line shows: bars and a summary for people, one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import rich.console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from app.presenters import clock, reel_facts, summary_lines
+from pipeline import Progress as Event
+from pipeline import Reel, Result
+
+_STAGES = {"probe": "Opening", "scan": "Scanning", "score": "Scoring", "render": "Rendering"}
+
+
+class Console(Protocol):
+    """Where a run shows how it is going."""
+
+    def running(self, subject: str) -> Any:
+        """A context in which `progress` is called."""
+
+    def progress(self, event: Event) -> None:
+        """Show how far the run is."""
+
+    def result(self, subject: str, result: Result | Reel) -> None:
+        """Show what was made."""
+
+    def error(self, subject: str, message: str) -> None:
+        """Say in one line what went wrong."""
+
+
+class RichConsole:
+    """Bars with time left on standard error where that is a terminal; a summary on standard output."""
+
+    def __init__(self) -> None:
+        self._errors = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+        self._output = rich.console.Console(highlight=False, soft_wrap=True)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, Any] = {}
+
+    @contextmanager
+    def running(self, subject: str) -> Iterator[None]:
+        """Show bars for `subject` while the block runs."""
+        self._tasks = {}
+        self._bars = Progress(TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(),
+                              TimeRemainingColumn(compact=True), TextColumn("[dim]{task.fields[message]}"),
+                              console=self._errors, disable=not self._errors.is_terminal, transient=True)
+        with self._bars:
+            yield
+        self._bars = None
+
+    def progress(self, event: Event) -> None:
+        """Move the stage's bar."""
+        if self._bars is None or event.stage not in _STAGES:
+            return
+        if event.stage not in self._tasks:
+            self._tasks[event.stage] = self._bars.add_task(_STAGES[event.stage], total=1.0, message="")
+        self._bars.update(self._tasks[event.stage], completed=event.fraction or 0.0, message=event.message)
+
+    def result(self, subject: str, result: Result | Reel) -> None:
+        """Say where the reel is and what is in it."""
+        reel = result.reel if isinstance(result, Result) else result
+        self._output.print(f"{subject}: {clock(reel.duration_s)} reel in {reel.path}", markup=False)
+        if isinstance(result, Result):
+            for line in summary_lines(result.plan):
+                self._output.print(f"  {line}", markup=False)
+            for warning in result.plan.warnings:
+                self._errors.print(f"smolreel: {subject}: note: {warning}", markup=False)
+
+    def error(self, subject: str, message: str) -> None:
+        """One line on standard error."""
+        self._errors.print(f"smolreel: {subject}: {message}" if subject else f"smolreel: {message}", markup=False)
+
+
+class JsonConsole:
+    """One JSON object a line on standard output: progress, then the result or the error."""
+
+    def __init__(self) -> None:
+        self._subject = ""
+
+    @contextmanager
+    def running(self, subject: str) -> Iterator[None]:
+        """Speak of `subject` while the block runs."""
+        self._subject = subject
+        yield
+
+    def progress(self, event: Event) -> None:
+        """A progress object."""
+        self._print({"event": "progress", "video": self._subject, "stage": event.stage, "fraction": event.fraction,
+                     "message": event.message})
+
+    def result(self, subject: str, result: Result | Reel) -> None:
+        """The result object."""
+        self._print({"event": "result", "video": subject, **reel_facts(result)})
+
+    def error(self, subject: str, message: str) -> None:
+        """The error object; the same line goes to standard error, as without --json."""
+        self._print({"event": "error", "video": subject, "message": message})
+        print(f"smolreel: {subject}: {message}" if subject else f"smolreel: {message}", file=sys.stderr)
+
+    def _print(self, values: dict[str, Any]) -> None:
+        print(json.dumps(values, ensure_ascii=False), flush=True)

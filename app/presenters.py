@@ -1,0 +1,41 @@
+"""Results as rows, captions and facts; no widget and no terminal in here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline import Plan, Reel, Result
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people write them: 0:07.5, 12:31.0, 1:02:03.4."""
+    tenths = round(seconds * 10)
+    minutes, tenths = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{start}:{tenths // 10:02d}.{tenths % 10}"
+
+
+def clip_rows(plan: Plan) -> list[list[str]]:
+    """A row a clip: from, to, score, what is in it, why."""
+    return [[clock(c.start_s), clock(c.end_s), "" if c.score is None else f"{c.score:.2f}", c.description, c.reason]
+            for c in plan.clips]
+
+
+def summary_lines(plan: Plan) -> list[str]:
+    """A line a clip, in columns."""
+    rows = clip_rows(plan)
+    widths = [max((len(row[k]) for row in rows), default=0) for k in range(3)]
+    return [f"{row[0]:>{widths[0]}} - {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]} ({row[4]})"
+            for row in rows]
+
+
+def reel_facts(result: Result | Reel) -> dict[str, Any]:
+    """What a program wants to know of a result, JSON values."""
+    reel = result.reel if isinstance(result, Result) else result
+    facts: dict[str, Any] = {"reel": str(reel.path), "plan": str(reel.path.with_name("plan.json")),
+                             "duration_s": round(reel.duration_s, 3), "warnings": list(reel.warnings)}
+    if isinstance(result, Result):
+        facts |= {"clips": len(result.plan.clips), "warnings": list(result.plan.warnings),
+                  "timings_s": {k: round(v, 3) for k, v in result.plan.timings_s.items()}}
+    return facts

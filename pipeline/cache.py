@@ -1,0 +1,138 @@
+"""Keeps each stage's result between runs, under a key made of the video's content and the settings that it reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pipeline.media.files import disk_error
+from pipeline.settings import Settings
+from pipeline.types import SampledFrame, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Signals
+
+T = TypeVar("T")
+
+# Raise a stage's number when its code changes what it returns: what older code left behind is then not found.
+STAGE_VERSIONS = {"scan": 1, "score": 1}
+
+
+class Cache:
+    """Folders of results: `<root>/<stage>/<key>/`, each made whole beside its place and then renamed into it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Where the result of `stage` under `key` lies, or would lie."""
+        return self.root / stage / key
+
+    def get(self, stage: str, key: str, load: Callable[[Path], T], make: Callable[[Path], object]) -> tuple[T, bool]:
+        """The result under `key`, and whether it was found.
+
+        load: reads a result from its folder; raises OSError, ValueError or KeyError where it is torn or altered
+        make: writes a result into an empty folder
+
+        Raises OutputError where the cache can't be written, and whatever `make` raises.
+        """
+        place = self.folder(stage, key)
+        if place.is_dir():
+            try:
+                return load(place), True
+            except (OSError, ValueError, KeyError):
+                shutil.rmtree(place, ignore_errors=True)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            fresh = Path(tempfile.mkdtemp(prefix=f".{key[:8]}-", dir=place.parent))
+        except OSError as error:
+            raise disk_error(error, self.root) from error
+        try:
+            make(fresh)
+            try:
+                fresh.rename(place)
+            except OSError as error:
+                if not place.is_dir():
+                    raise disk_error(error, place) from error
+                # Another process made the same result in the meantime; either will do.
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return load(place), False
+
+
+@contextmanager
+def open_cache(settings: Settings) -> Iterator[Cache]:
+    """The cache that `settings` name, or one that lives as long as the block where they want none."""
+    if settings.cache:
+        yield Cache(settings.cache_dir)
+        return
+    with tempfile.TemporaryDirectory(prefix="smolreel-") as folder:
+        yield Cache(Path(folder))
+
+
+def stage_key(stage: str, content: str, *inputs: Any) -> str:
+    """A key for `stage` on a video.
+
+    content: hex digest of the video's bytes
+    inputs: JSON values of everything else that the result depends on
+    """
+    text = json.dumps([stage, STAGE_VERSIONS[stage], content, inputs], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save_scan(scan: Scan, folder: Path) -> None:
+    """Write a scan whose frames already lie in `folder`/frames. Raises OutputError."""
+    facts = {
+        "duration_s": scan.duration_s,
+        "frame_count": scan.frame_count,
+        "scenes": [[s.start_s, s.end_s] for s in scan.scenes],
+        "frames": [[frame.time_s, frame.path.name] for frame in scan.frames],
+        "warnings": list(scan.warnings),
+    }
+    tracks = {name: track for name, track in asdict(scan.signals).items() if track is not None}
+    try:
+        (folder / "scan.json").write_text(json.dumps(facts))
+        np.savez(folder / "signals.npz", **tracks)
+    except OSError as error:
+        raise disk_error(error, folder) from error
+
+
+def load_scan(folder: Path) -> Scan:
+    """Read what `save_scan` wrote; raises OSError, ValueError or KeyError where it is torn."""
+    facts = json.loads((folder / "scan.json").read_text())
+    with np.load(folder / "signals.npz", allow_pickle=False) as tracks:
+        signals = Signals(**{"loudness_db": None, "onset": None, **{name: tracks[name] for name in tracks.files}})
+    frames = tuple(SampledFrame(time_s, folder / "frames" / name) for time_s, name in facts["frames"])
+    for frame in frames:
+        if frame.path.stat().st_size == 0:
+            raise ValueError(f"{frame.path} is empty")
+    return Scan(facts["duration_s"], facts["frame_count"], tuple(Scene(a, b) for a, b in facts["scenes"]), signals,
+                frames, tuple(facts["warnings"]))
+
+
+def save_scored(scored: Scored, folder: Path) -> None:
+    """Write a scorer's result. Raises OutputError."""
+    facts = {**asdict(scored), "curve": scored.curve.tolist()}
+    try:
+        (folder / "scored.json").write_text(json.dumps(facts))
+    except OSError as error:
+        raise disk_error(error, folder) from error
+
+
+def load_scored(folder: Path) -> Scored:
+    """Read what `save_scored` wrote; raises OSError, ValueError or KeyError where it is torn."""
+    facts = json.loads((folder / "scored.json").read_text())
+    return Scored(
+        segments=tuple(ScoredSegment(**segment) for segment in facts["segments"]),
+        curve=np.array(facts["curve"], dtype=np.float64),
+        scorer=ScorerInfo(**facts["scorer"]),
+        flat=facts["flat"],
+        warnings=tuple(facts["warnings"]),
+        notes=facts["notes"],
+    )

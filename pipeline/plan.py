@@ -1,0 +1,232 @@
+"""The edit decision list: what is in the reel and why, as a value and as plan.json."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PlanError
+from pipeline.media.files import write_whole
+from pipeline.types import Clip, Scene, ScoredSegment, ScorerInfo
+
+VERSION = 1
+FILE_NAME = "plan.json"
+_LARGEST_BYTES = 64 << 20
+# Times are written to the microsecond: finer than any sample, and free of floating-point tails.
+_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVideo:
+    """The video that a plan is about.
+
+    path: of the file; a relative one counts from the plan's folder
+    sha256: hex digest of its bytes; None in a plan that a person wrote
+    duration_s, fps, width, height, rotation_deg, has_audio: as in VideoInfo, for readers that don't open the video
+    """
+
+    path: str
+    sha256: str | None = None
+    duration_s: float | None = None
+    fps: float | None = None
+    width: int | None = None
+    height: int | None = None
+    rotation_deg: int | None = None
+    has_audio: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that the renderer and an editor need; change it with `dataclasses.replace`.
+
+    video: what the clips are cut from
+    settings: every setting that was in force, JSON values
+    scorer: who scored
+    scenes, segments: what was found and scored; they tile the video
+    curve: interest over time, 0 to 1, one value every `step_s` seconds
+    clips: the reel, in the order in which it plays
+    timings_s: seconds that each stage took
+    warnings: for people
+    document: the JSON that the plan was read from; what SmolReel doesn't know of it is kept when it is written again
+    """
+
+    video: PlanVideo
+    clips: tuple[Clip, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    scorer: ScorerInfo = field(default_factory=lambda: ScorerInfo("none"))
+    scenes: tuple[Scene, ...] = ()
+    segments: tuple[ScoredSegment, ...] = ()
+    curve: tuple[float, ...] = ()
+    step_s: float = 1.0
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the reel."""
+        return sum(clip.end_s - clip.start_s for clip in self.clips)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values, version 1; unknown keys of the document it was read from are kept."""
+        ours: dict[str, Any] = {
+            "version": VERSION,
+            "video": asdict(self.video),
+            "settings": dict(self.settings),
+            "scorer": asdict(self.scorer),
+            "scenes": [{"start_s": s.start_s, "end_s": s.end_s} for s in self.scenes],
+            "segments": [{"start_s": s.start_s, "end_s": s.end_s, "score": s.score, "parts": dict(s.parts),
+                          "description": s.description} for s in self.segments],
+            "curve": {"step_s": self.step_s, "values": list(self.curve)},
+            "clips": [asdict(clip) for clip in self.clips],
+            "timings_s": dict(self.timings_s),
+            "warnings": list(self.warnings),
+        }
+        rounded: dict[str, Any] = _rounded(ours)
+        return _overlaid(self.document, rounded)
+
+    def write(self, path: Path) -> None:
+        """Write plan.json; it appears under `path` only when it is whole. Raises OutputError."""
+        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        write_whole(path, text.encode() + b"\n")
+
+
+def read_plan(path: Path) -> Plan:
+    """Read plan.json.
+
+    Raises PlanError, with the key that is at fault, where it is missing, no JSON, of another version or senseless.
+    """
+    subject = path.name
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise PlanError("is too large for a plan; name the plan.json of a reel", subject)
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise PlanError(f"can't be read ({error.strerror}); name the plan.json of a reel", subject) from error
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"is not valid JSON ({error}); undo the last edit", subject) from error
+    try:
+        return _parse(document, path.parent)
+    except _Fault as fault:
+        raise PlanError(f"{fault}; correct the plan", subject) from fault
+
+
+class _Fault(ValueError):
+    """What is wrong with which key."""
+
+
+def _parse(document: Any, folder: Path) -> Plan:
+    """A plan from JSON values; raises _Fault."""
+    top = _mapping(document, "the plan")
+    if top.get("version") != VERSION:
+        raise _Fault(f"version is {top.get('version')!r} and this SmolReel reads {VERSION}")
+    video = _mapping(top.get("video"), "video")
+    path = video.get("path")
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise _Fault(f"video.path is {path!r} and must name a file")
+    known: dict[str, Any] = {name: video.get(name) for name in PlanVideo.__dataclass_fields__}
+    scorer = _mapping(top.get("scorer", {"name": "none"}), "scorer")
+    curve = _mapping(top.get("curve", {}), "curve")
+    return Plan(
+        video=PlanVideo(**{**known, "path": str(folder / path)}),
+        clips=tuple(_clip(c, f"clips[{i}]") for i, c in enumerate(_list(top.get("clips"), "clips"))),
+        settings=_mapping(top.get("settings", {}), "settings"),
+        scorer=ScorerInfo(str(scorer.get("name")), scorer.get("model"), scorer.get("revision"), scorer.get("device"),
+                          scorer.get("dtype")),
+        scenes=tuple(Scene(*_bounds(s, f"scenes[{i}]")) for i, s in enumerate(_list(top.get("scenes", []), "scenes"))),
+        segments=tuple(_segment(s, f"segments[{i}]")
+                       for i, s in enumerate(_list(top.get("segments", []), "segments"))),
+        curve=tuple(_number(v, f"curve.values[{i}]")
+                    for i, v in enumerate(_list(curve.get("values", []), "curve.values"))),
+        step_s=_number(curve.get("step_s", 1.0), "curve.step_s"),
+        timings_s={str(k): _number(v, f"timings_s.{k}")
+                   for k, v in _mapping(top.get("timings_s", {}), "timings_s").items()},
+        warnings=tuple(str(w) for w in _list(top.get("warnings", []), "warnings")),
+        document=top,
+    )
+
+
+def _clip(value: Any, where: str) -> Clip:
+    """A clip; a person who adds one need only give its bounds."""
+    start_s, end_s = _bounds(value, where)
+    score = value.get("score")
+    return Clip(start_s, end_s, None if score is None else _number(score, f"{where}.score"),
+                str(value.get("description", "")), str(value.get("reason", "")))
+
+
+def _segment(value: Any, where: str) -> ScoredSegment:
+    """A scored segment."""
+    start_s, end_s = _bounds(value, where)
+    parts = {str(k): _number(v, f"{where}.parts.{k}")
+             for k, v in _mapping(value.get("parts", {}), f"{where}.parts").items()}
+    return ScoredSegment(start_s, end_s, _number(value.get("score"), f"{where}.score"), parts,
+                         str(value.get("description", "")))
+
+
+def _bounds(value: Any, where: str) -> tuple[float, float]:
+    """Start and end of an interval."""
+    entry = _mapping(value, where)
+    start_s = _number(entry.get("start_s"), f"{where}.start_s")
+    end_s = _number(entry.get("end_s"), f"{where}.end_s")
+    if not 0 <= start_s < end_s:
+        raise _Fault(f"{where} goes from {start_s:g} to {end_s:g} s; it needs 0 <= start_s < end_s")
+    return start_s, end_s
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _Fault(f"{where} is {value!r} and must be a number")
+    return float(value)
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Fault(f"{where} is {type(value).__name__} and must be an object")
+    return value
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _Fault(f"{where} is {type(value).__name__} and must be a list")
+    return value
+
+
+def _rounded(value: Any) -> Any:
+    """JSON values with every float to the microsecond."""
+    if isinstance(value, float):
+        return round(value, _DIGITS)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
+
+
+def _overlaid(document: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """`ours`, with what only `document` has; entries of lists are the same where their bounds are."""
+    merged = copy.deepcopy(dict(ours))
+    for key, theirs in document.items():
+        mine = ours.get(key)
+        if key not in ours:
+            merged[key] = copy.deepcopy(theirs)
+        elif isinstance(mine, dict) and isinstance(theirs, dict) and key != "settings":
+            merged[key] = _overlaid(theirs, mine)
+        elif isinstance(mine, list) and isinstance(theirs, list):
+            merged[key] = _overlaid_list(theirs, mine)
+    return merged
+
+
+def _overlaid_list(theirs: Sequence[Any], mine: Sequence[Any]) -> list[Any]:
+    """Entries of `mine`, each with what only its counterpart in `theirs` has."""
+    known = {_identity(entry): entry for entry in theirs if isinstance(entry, dict)}
+    return [_overlaid(known.get(_identity(entry), {}), entry) if isinstance(entry, dict) else entry for entry in mine]
+
+
+def _identity(entry: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What makes a clip, scene or segment the same one."""
+    return _rounded(entry.get("start_s")), _rounded(entry.get("end_s"))

@@ -1,0 +1,186 @@
+"""Knows the order of the stages and nothing of how they work: probe, scan, segment, score, select, render."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipeline.cache import Cache, load_scan, load_scored, open_cache, save_scan, save_scored, stage_key
+from pipeline.errors import PlanError
+from pipeline.media.files import check_writable
+from pipeline.media.probe import probe
+from pipeline.plan import FILE_NAME, Plan, PlanVideo
+from pipeline.progress import CancelToken, Progress, Report, silent
+from pipeline.rendering import Reel, render_reel
+from pipeline.scan import scan as scan_video
+from pipeline.scorers import pick_scorer
+from pipeline.segments import split
+from pipeline.selection import Material, select
+from pipeline.settings import Settings
+from pipeline.types import Scan, Scored, VideoInfo
+
+REEL_NAME = "reel.mp4"
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What is known of a video before anything is chosen.
+
+    video: as measured from the file
+    scan: scenes, signals, sampled frames
+    scored: segments and curve
+    timings_s: seconds that each stage took; next to nothing where the cache had its result
+    warnings: for people
+    """
+
+    video: VideoInfo
+    scan: Scan
+    scored: Scored
+    timings_s: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What `make_reel` made.
+
+    plan: as written to plan.json
+    reel: the rendered file
+    """
+
+    plan: Plan
+    reel: Reel
+
+
+def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str | Path = "out", *,
+              name: str | None = None, report: Report = silent, cancel: CancelToken | None = None) -> Result:
+    """Make a highlight reel of a video: `analyse`, `choose` and `render` in one.
+
+    path: of the video
+    out_dir: the reel goes to `out_dir/<name>/reel.mp4`, its plan beside it
+    name: of that folder; the video's stem where None
+
+    Raises SmolReelError (see `pipeline.errors`); nothing half-made is left then.
+    """
+    settings = settings or Settings()
+    token = cancel or CancelToken()
+    path, out = Path(path), Path(out_dir)
+    timings: dict[str, float] = {}
+    with _timed(timings, "probe"):
+        report(Progress("probe", None, "opening the video"))
+        video = probe(path, token)
+    check_writable(out, str(out_dir))
+    analysis = _analyse(video, settings, timings, report, token)
+    with _timed(timings, "select"):
+        plan = choose(analysis, settings)
+    return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token)
+
+
+def analyse(path: str | Path, settings: Settings | None = None, *, report: Report = silent,
+            cancel: CancelToken | None = None) -> Analysis:
+    """The long part: measure a video, find its scenes and score its segments; results are cached.
+
+    Raises InputError, OutputError, ModelError or Cancelled.
+    """
+    token = cancel or CancelToken()
+    timings: dict[str, float] = {}
+    with _timed(timings, "probe"):
+        report(Progress("probe", None, "opening the video"))
+        video = probe(Path(path), token)
+    return _analyse(video, settings or Settings(), timings, report, token)
+
+
+def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
+    """Choose the clips: pure, milliseconds; the same input gives the same plan."""
+    settings = settings or Settings()
+    video, scan, scored = analysis.video, analysis.scan, analysis.scored
+    clips = select(Material(scan.duration_s, video.fps, scan.scenes, scored, scan.signals.looks), settings)
+    return Plan(
+        video=PlanVideo(str(video.path), video.sha256, scan.duration_s, video.fps, video.width, video.height,
+                        video.rotation_deg, video.has_audio),
+        clips=clips,
+        settings=settings.to_json(),
+        scorer=scored.scorer,
+        scenes=scan.scenes,
+        segments=scored.segments,
+        curve=tuple(scored.curve.tolist()),
+        timings_s=analysis.timings_s,
+        warnings=analysis.warnings,
+        document={"notes": dict(scored.notes)} if scored.notes else {},
+    )
+
+
+def render(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = None, *, name: str | None = None,
+           report: Report = silent, cancel: CancelToken | None = None) -> Reel:
+    """Render a plan, edited or not, to `out_dir/<name>/reel.mp4`, and write it beside the reel.
+
+    settings: what to render with; what the plan says where None
+    name: of that folder; the video's stem where None
+
+    Raises PlanError where the plan and its video don't fit together, and what `make_reel` raises.
+    """
+    token = cancel or CancelToken()
+    settings = settings or Settings.from_json(plan.settings)
+    path, out = Path(plan.video.path), Path(out_dir)
+    timings = dict(plan.timings_s)
+    with _timed(timings, "probe"):
+        video = probe(path, token)
+    if plan.video.sha256 not in (None, video.sha256):
+        raise PlanError(f"is not the file that the plan was made of ({path} has changed since); "
+                        "put the old one back or make a new reel", path.name)
+    check_writable(out, str(out_dir))
+    return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token).reel
+
+
+def _analyse(video: VideoInfo, settings: Settings, timings: dict[str, float], report: Report,
+             cancel: CancelToken) -> Analysis:
+    """Scan, segment and score a video that was probed."""
+    scorer, notices = pick_scorer(settings)
+    with open_cache(settings) as cache:
+        with _timed(timings, "scan"):
+            scan = _scan(video, settings, cache, report, cancel)
+        with _timed(timings, "score"):
+            segments = split(scan.scenes, scan.signals, settings)
+            key = stage_key("score", video.sha256, settings.part("scan"), settings.part("segment"),
+                            {**settings.part("score"), "scorer": scorer.name})
+
+            def make(folder: Path) -> None:
+                save_scored(scorer.score(scan, segments, settings, report, cancel), folder)
+
+            scored, _ = cache.get("score", key, load_scored, make)
+    report(Progress("score", 1.0, "scored every segment"))
+    return Analysis(video, scan, scored, timings, (*notices, *scan.warnings, *scored.warnings))
+
+
+def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken) -> Scan:
+    """The video's scan, from the cache if it is there."""
+    def make(folder: Path) -> None:
+        frames = folder / "frames"
+        frames.mkdir()
+        save_scan(scan_video(video, settings, frames, report, cancel), folder)
+
+    scan, _ = cache.get("scan", stage_key("scan", video.sha256, settings.part("scan")), load_scan, make)
+    report(Progress("scan", 1.0, f"found {len(scan.scenes)} scenes"))
+    return scan
+
+
+def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, report: Report,
+            cancel: CancelToken) -> Result:
+    """Render into `folder` and write the plan beside the reel."""
+    timings = dict(plan.timings_s)
+    with open_cache(settings) as cache, _timed(timings, "render"):
+        reel = render_reel(video, plan.clips, folder / REEL_NAME, settings, cache.root / "clips", report, cancel)
+    plan = replace(plan, timings_s=timings, warnings=tuple(dict.fromkeys((*plan.warnings, *reel.warnings))))
+    plan.write(folder / FILE_NAME)
+    return Result(plan, reel)
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    """Note the seconds that the block takes."""
+    start = time.perf_counter()
+    yield
+    timings[stage] = time.perf_counter() - start

@@ -74,7 +74,7 @@ class Settings:
     weights: SignalWeights = field(default_factory=SignalWeights)
 
     # select
-    target_s: float = _number(1, 7200, 45.0, "s")
+    target_s: float = _number(1, 7200, 30.0, "s")
     max_share: float = _number(0.05, 1, 0.6, "of a video that is shorter than about twice the target")
     whole_below_s: float = _number(0, 60, 5.0, "s; a video this short is its own reel")
     min_clip_s: float = _number(0.5, 10, 1.5, "s")

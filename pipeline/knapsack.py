@@ -26,17 +26,17 @@ class Row:
     part: npt.NDArray[np.int64]
 
 
-def best_runs(rows: Sequence[Row], budget: int, shortest: int, longest: int, cost: float,
+def best_runs(rows: Sequence[Row], budget: int, shortest: int, longest: int, gap: int, cost: float,
               bonus: float) -> list[tuple[int, int, int]]:
     """The runs of steps with the highest total worth, as (row, first step, one past the last step), in order.
 
-    Every run lies in one row, is `shortest` to `longest` steps long, and has a gap to the next in its row; all
-    together have at most `budget` steps. A run costs `cost`; the first that begins in a part earns `bonus`, unless
-    one before it reached into that part.
+    Every run lies in one row, is `shortest` to `longest` steps long, and has `gap` steps (1 or more) to the next in
+    its row; all together have at most `budget` steps. A run costs `cost`; the first that begins in a part earns
+    `bonus`, unless one before it reached into that part.
 
     Exact, by dynamic programming over steps and budget: O(steps x budget x longest) time in NumPy's inner loops.
     """
-    table = _Table(rows, budget, longest, bonus)
+    table = _Table(rows, budget, longest, gap, bonus)
     for row in rows:
         for step in range(len(row.worth)):
             table.advance(shortest, min(longest, step + 1), cost)
@@ -47,36 +47,34 @@ class _Table:
     """The programme's state after each step.
 
     Two values for every number of steps spent: with the current part not yet shown (0) and shown (1). A run begins
-    from the state after a skipped step, so that two runs never touch.
+    from the state of `gap` steps ago, carried along without taking any of them, or from that of its row's beginning.
     """
 
-    def __init__(self, rows: Sequence[Row], budget: int, longest: int, bonus: float) -> None:
+    def __init__(self, rows: Sequence[Row], budget: int, longest: int, gap: int, bonus: float) -> None:
         self._places = [(r, k) for r, row in enumerate(rows) for k in range(len(row.worth))]
         steps = len(self._places)
         worth = np.concatenate([row.worth for row in rows]) if rows else np.zeros(0)
         parts = np.concatenate([row.part for row in rows]) if rows else np.zeros(0, dtype=np.int64)
         self._sum = np.concatenate([[0.0], np.cumsum(worth)])
         self._new_part = np.concatenate([[False], parts[1:] != parts[:-1], [False]]) if steps else np.zeros(1, bool)
-        self._budget, self._longest, self._bonus = budget, longest, bonus
+        self._budget, self._longest, self._gap, self._bonus = budget, longest, gap, bonus
         self._at = 0
         # Padded on the left, so that a run that costs more than is spent reads "impossible".
         self._begin = np.full((steps + 1, longest + budget + 1), _NONE)
         self._begin_shown = np.zeros((steps + 1, budget + 1), dtype=bool)
         self._taken = np.zeros((steps + 1, budget + 1), dtype=np.int32)
-        # Where a part ends, which of the two values went on: for the state itself and for the one after a skip.
-        self._carried: dict[int, npt.NDArray[np.bool_]] = {}
-        self._carried_skip: dict[int, npt.NDArray[np.bool_]] = {}
-        self._state = np.stack([np.zeros(budget + 1), np.full(budget + 1, _NONE)])
-        self._store_begin(self._state)
+        # The states of the last steps, each carried to here without taking anything since; the newest is the state.
+        self._carried = {0: np.stack([np.zeros(budget + 1), np.full(budget + 1, _NONE)])}
+        # Where a part ends, which of the two values a carried state went on with: by (step it is of, step here).
+        self._went_on: dict[tuple[int, int], npt.NDArray[np.bool_]] = {}
+        self._store_begin()
 
     def advance(self, shortest: int, longest: int, cost: float) -> None:
         """Take in the next step, which may end a run of `shortest` to `longest` steps."""
         self._at = at = self._at + 1
-        skipped = self._state
-        state = skipped.copy()
+        state = self._carried[at - 1].copy()
         if longest >= shortest:
-            width = self._begin.shape[1]
-            item = self._begin.itemsize
+            width, item = self._begin.shape[1], self._begin.itemsize
             begins = as_strided(self._begin[at - shortest, self._longest - shortest:],
                                 shape=(longest - shortest + 1, self._budget + 1), strides=(-(width + 1) * item, item))
             lengths = np.arange(shortest, longest + 1)
@@ -87,45 +85,54 @@ class _Table:
             better = value > state[1] + 1e-12
             state[1] = np.where(better, value, state[1])
             self._taken[at] = np.where(better, lengths[best], 0)
+        self._carried[at] = state
+        self._carried.pop(at - self._gap - 1, None)
         if self._new_part[at]:
-            state, self._carried[at] = _close_part(state)
-            skipped, self._carried_skip[at] = _close_part(skipped)
-        self._state = state
-        starts_row = at < len(self._places) and self._places[at][1] == 0
-        self._store_begin(state if starts_row else skipped)
+            for step in self._carried:
+                self._carried[step], self._went_on[step, at] = _close_part(self._carried[step])
+        self._store_begin()
 
-    def _store_begin(self, state: npt.NDArray[np.float64]) -> None:
+    def _source(self, at: int) -> int:
+        """The step from whose state a run that begins at step `at` goes on."""
+        return at - min(self._gap, self._places[at][1])
+
+    def _store_begin(self) -> None:
         """Keep the value from which a run may begin here, its bonus included."""
-        first = state[0] + self._bonus
-        self._begin_shown[self._at] = state[1] >= first
-        self._begin[self._at, self._longest:] = np.maximum(first, state[1])
+        at = self._at
+        if at < len(self._places):
+            state = self._carried[self._source(at)]
+            first = state[0] + self._bonus
+            self._begin_shown[at] = state[1] >= first
+            self._begin[at, self._longest:] = np.maximum(first, state[1])
 
     def backtrack(self) -> list[tuple[int, int, int]]:
         """The runs that lead to the best final state."""
         runs = []
         at, spent = self._at, self._budget
-        shown = bool(self._state[1, spent] > self._state[0, spent])
+        state = self._carried[at]
+        shown = bool(state[1, spent] > state[0, spent])
         while at > 0:
             # Here `shown` speaks of the state at `at` after a part that ends here was closed.
-            if at in self._carried:
-                shown = bool(self._carried[at][spent])
+            shown = self._before(at, at, spent, shown)
             length = int(self._taken[at, spent]) if shown else 0
             if not length:
                 at -= 1
                 continue
             row, last = self._places[at - 1]
             runs.append((row, last + 1 - length, last + 1))
-            at, spent = at - length, spent - length
-            shown = bool(self._begin_shown[at, spent])
-            if self._places[at][1] > 0:
-                # The run began after a skipped step: go back over it.
-                if at in self._carried_skip:
-                    shown = bool(self._carried_skip[at][spent])
-                at -= 1
+            begin, spent = at - length, spent - length
+            shown, at = bool(self._begin_shown[begin, spent]), self._source(begin)
+            for step in range(begin, at, -1):
+                shown = self._before(at, step, spent, shown)
         return runs[::-1]
+
+    def _before(self, source: int, at: int, spent: int, shown: bool) -> bool:
+        """Which value the state of step `source`, carried to `at`, had before a part that may end there was closed."""
+        went_on = self._went_on.get((source, at))
+        return shown if went_on is None else bool(went_on[spent])
 
 
 def _close_part(state: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """The state at the beginning of a new part, of which nothing is shown yet, and which value it came from."""
-    carried = state[1] > state[0]
-    return np.stack([np.maximum(state[0], state[1]), np.full(state.shape[1], _NONE)]), carried
+    """The state at the beginning of a new part, of which nothing is shown yet, and which value it went on with."""
+    shown = state[1] > state[0]
+    return np.stack([np.maximum(state[0], state[1]), np.full(state.shape[1], _NONE)]), shown

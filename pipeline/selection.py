@@ -24,6 +24,8 @@ _MATERIAL = 8
 # used up in crumbs.
 _WORTH_OF_A_SECOND = 0.1
 _COST_OF_A_CLIP = 0.1
+# Two clips of one scene that are closer than this would be seen as a stumble; one longer clip is better.
+_GAP_S = 2.0
 # A typical clip, from which the number of parts that picks are spread over is derived.
 _TYPICAL_CLIP_S = 5.0
 # Shots that are too short for an ordinary clip are used where nothing else fills the reel; under this they flicker.
@@ -94,8 +96,8 @@ def _choose(material: Material, settings: Settings, budget: float, shortest_s: f
         rows = _rows(material, worth, step_s, parts, shortest_s, _MATERIAL * budget)
         runs = best_runs(
             rows, budget=steps, shortest=max(1, math.ceil(shortest_s / step_s - 1e-6)),
-            longest=max(1, int(settings.max_clip_s / step_s + 1e-6)), cost=_COST_OF_A_CLIP,
-            bonus=settings.spread_weight * _TYPICAL_CLIP_S,
+            longest=max(1, int(settings.max_clip_s / step_s + 1e-6)), gap=max(1, round(_GAP_S / step_s)),
+            cost=_COST_OF_A_CLIP, bonus=settings.spread_weight * _TYPICAL_CLIP_S,
         )
         intervals = [Interval(rows[r].start_s + first * step_s, rows[r].start_s + last * step_s)
                      for r, first, last in runs]

@@ -1,0 +1,42 @@
+"""What all tests share: where shared media lies, and a skip that can fail."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MEDIA = ROOT.parent / "shared" / "media"
+NO_SKIPS = "SMOLREEL_NO_SKIPS"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    """Where skips aren't allowed, a test that is skipped has failed: what it needs is missing on this machine."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get(NO_SKIPS) and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{NO_SKIPS} is set and this test was skipped: {report.longrepr[-1]}"
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """Folder of real clips and hard files, which never enter the repository."""
+    if not MEDIA.is_dir():
+        pytest.skip(f"no shared media at {MEDIA}")
+    return MEDIA
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The sample video."""
+    return ROOT / "assets" / "sample.mp4"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

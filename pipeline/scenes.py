@@ -25,11 +25,17 @@ _WINDOW = 2
 _TIME_BASE = Fraction(1, 1_000_000)
 # Share of pixels that must be dark (or bright) for a picture to count as black (or white), title cards excepted.
 _BLANK_SHARE = 0.99
-# Frames after a cut at which the picture must still be another one than before it.
-_LOOK_AFTER = 3
-# Share of the jump that must remain then: a flash or a passing car goes back to where it was.
+# A picture that is blank for less than this is a flash, or a gun shot.
+_SHORTEST_FADE_S = 0.12
+# A cut must tell each of this many frames before it from each of as many from it on, by this share of the jump: after
+# a flash, or when a car has passed, the picture goes back to where it was.
+_REACH = 4
 _LASTING_SHARE = 0.5
 _TINY = (32, 18)
+# Drawn films and screen recordings show each picture several times. Beside pictures that don't change at all, every
+# step of a motion looks like a cut, so that this many repeats, and no more, are kept from the detector.
+_REPEATS = 4
+_REPEAT_CHANGE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +58,13 @@ class CutFinder:
                                       window_width=_WINDOW, weights=_WEIGHTS, min_scene_len=0)
         dark, bright = settings.fade_level * 3, 255 - settings.fade_level * 3
         self._fades: list[SceneDetector] = [
-            ThresholdDetector(threshold=dark, min_scene_len=settings.min_scene_s),
-            ThresholdDetector(threshold=bright, min_scene_len=settings.min_scene_s,
+            ThresholdDetector(threshold=dark, min_scene_len=settings.min_scene_s, min_out_length=_SHORTEST_FADE_S),
+            ThresholdDetector(threshold=bright, min_scene_len=settings.min_scene_s, min_out_length=_SHORTEST_FADE_S,
                               method=ThresholdDetector.Method.CEILING),
         ]
-        self._recent: deque[_Seen] = deque(maxlen=2 * _WINDOW + _LOOK_AFTER + 3)
+        self._recent: deque[_Seen] = deque(maxlen=2 * _REACH + (_REPEATS + 1) * _WINDOW)
         self._waiting: list[float] = []
+        self._repeats = 0
         self._cuts: list[float] = []
         self._fade_cuts: list[float] = []
 
@@ -69,8 +76,12 @@ class CutFinder:
         """
         code = FrameTimecode(Timecode(round(time_s / _TIME_BASE), _TIME_BASE), fps=self._fps)
         tiny = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), _TINY, interpolation=cv2.INTER_AREA)
-        self._recent.append(_Seen(time_s, tiny.astype(np.int16), float(tiny.mean())))
-        self._waiting += [cut.seconds for cut in self._hard.process_frame(code, image)]
+        seen = _Seen(time_s, tiny.astype(np.int16), float(tiny.mean()))
+        repeat = bool(self._recent) and _difference(seen, self._recent[-1]) < _REPEAT_CHANGE
+        self._recent.append(seen)
+        self._repeats = self._repeats + 1 if repeat and self._repeats < _REPEATS else 0
+        if not self._repeats:
+            self._waiting += [cut.seconds for cut in self._hard.process_frame(code, image)]
         for detector, share in zip(self._fades, (_BLANK_SHARE, 1 - _BLANK_SHARE), strict=True):
             # The detector compares the mean of what it is shown with its threshold. The mean of the whole picture
             # would call a lit face in the dark "black", so it is shown the level that nearly all pixels stay under.
@@ -98,7 +109,7 @@ class CutFinder:
         undecided = []
         for cut in self._waiting:
             at = next((i for i, frame in enumerate(frames) if frame.time_s >= cut - 1e-5), len(frames) - 1)
-            if len(frames) - 1 - at < _LOOK_AFTER and not final:
+            if len(frames) - at < _REACH and not final:
                 undecided.append(cut)
             elif self._is_cut(frames, at):
                 self._cuts.append(frames[at].time_s)
@@ -106,13 +117,13 @@ class CutFinder:
 
     def _is_cut(self, frames: list[_Seen], at: int) -> bool:
         """Whether the change into frame `at` lasts and can be seen at all."""
-        before, after = frames[max(0, at - 1)], frames[at]
-        if max(before.brightness, after.brightness) < self._settings.fade_level:
+        if at == 0:
             return False
-        jump = _difference(before, after)
-        later = frames[min(len(frames) - 1, at + _LOOK_AFTER)]
-        earlier = frames[max(0, at - 2)]
-        return _difference(earlier, later) >= _LASTING_SHARE * jump
+        before, after = frames[max(0, at - _REACH):at], frames[at:at + _REACH]
+        if max(before[-1].brightness, after[0].brightness) < self._settings.fade_level:
+            return False
+        lasting = min(_difference(a, b) for a in before for b in after)
+        return lasting >= _LASTING_SHARE * _difference(before[-1], after[0])
 
 
 def _difference(a: _Seen, b: _Seen) -> float:

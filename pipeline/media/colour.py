@@ -20,17 +20,17 @@ def to_sdr(image: npt.NDArray[np.uint16], transfer: str) -> npt.NDArray[np.uint8
     transfer: "pq" (SMPTE ST 2084) or "hlg" (ARIB STD-B67)
 
     Returns (h, w, 3) RGB, 8 bit. The curve is Reinhard's extended operator with the transfer's peak as white point
-    (Reinhard et al. 2002), on luminance.
+    (Reinhard et al. 2002), on each channel by itself: highlights lose colour as they do on film, and don't turn neon.
     """
     signal = image.astype(np.float64) / 65535.0
     nits, peak = (_pq_nits(signal), _PQ_PEAK_NITS) if transfer == "pq" else (_hlg_nits(signal), _HLG_PEAK_NITS)
     linear = np.clip(nits / _WHITE_NITS @ _TO_BT709.T, 0, None)
-    luma = linear @ np.array([0.2126, 0.7152, 0.0722])
     white = peak / _WHITE_NITS
-    mapped = luma * (1 + luma / white**2) / (1 + luma)
-    linear *= (mapped / np.maximum(luma, 1e-9))[..., None]
-    gamma = np.where(linear < 0.018, 4.5 * linear, 1.099 * np.power(np.maximum(linear, 1e-9), 0.45) - 0.099)
-    return (np.clip(gamma, 0, 1) * 255 + 0.5).astype(np.uint8)
+    linear = linear * (1 + linear / white**2) / (1 + linear)
+    # BT.1886: what a screen does to the signal, undone.
+    signal = np.power(np.clip(linear, 0, 1), 1 / 2.4)
+    eight_bit: npt.NDArray[np.uint8] = (signal * 255 + 0.5).astype(np.uint8)
+    return eight_bit
 
 
 def _pq_nits(signal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import av
 import cv2
@@ -83,10 +84,10 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[
                 yield Damage(reached_s, "video")
                 return
             if packet.stream is not picture:
-                yield from sound.decode(packet, reached_s)
+                yield from sound.decode(cast("av.Packet[av.AudioStream]", packet), reached_s)
                 continue
             try:
-                frames = packet.decode()
+                frames = cast("list[av.VideoFrame]", packet.decode())
             except av.error.FFmpegError:
                 if whole:
                     yield Damage(reached_s, "video")
@@ -94,7 +95,7 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[
                 continue
             for frame in frames:
                 whole = whole or frame.key_frame
-                if not whole or frame.pts is None or not isinstance(frame, av.VideoFrame):
+                if not whole or frame.pts is None:
                     continue
                 time_s = float(frame.time or 0.0) - video.origin_s
                 if time_s >= 0:
@@ -111,11 +112,11 @@ class _SoundDecoder:
         self._resampler = self._new_resampler()
         self._told = False
 
-    def decode(self, packet: av.Packet, reached_s: float) -> Iterator[Sound | Damage]:
+    def decode(self, packet: av.Packet[av.AudioStream], reached_s: float) -> Iterator[Sound | Damage]:
         """The samples of a packet; `reached_s` says where the picture has got to, for the report of damage."""
         try:
             for frame in packet.decode():
-                if not isinstance(frame, av.AudioFrame) or frame.pts is None:
+                if frame.pts is None:
                     continue
                 time_s = float(frame.time or 0.0) - self._origin_s
                 for block in self._resampler.resample(frame):
@@ -135,9 +136,8 @@ class _SoundDecoder:
 
 def small_bgr(frame: av.VideoFrame, width: int, height: int) -> Image:
     """The frame squeezed to (height, width, 3) BGR, as stored: for measuring, not for looking at."""
-    image: Image = frame.reformat(width=width, height=height, format="bgr24",
-                                  interpolation=Interpolation.AREA).to_ndarray()
-    return image
+    small = frame.reformat(width=width, height=height, format="bgr24", interpolation=Interpolation.AREA)
+    return cast("Image", small.to_ndarray())
 
 
 def shown_bgr(frame: av.VideoFrame, video: VideoInfo, side: int) -> Image:
@@ -148,7 +148,8 @@ def shown_bgr(frame: av.VideoFrame, video: VideoInfo, side: int) -> Image:
         width, height = height, width
     if video.is_hdr:
         deep = frame.reformat(width=width, height=height, format="rgb48le", interpolation=Interpolation.AREA)
-        image = cv2.cvtColor(to_sdr(deep.to_ndarray(), video.transfer), cv2.COLOR_RGB2BGR)
+        rgb = to_sdr(cast("npt.NDArray[np.uint16]", deep.to_ndarray()), video.transfer)
+        image = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     else:
         image = small_bgr(frame, width, height)
     if video.mirrored:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import av.container
 import av.stream
 import numpy as np
 import numpy.typing as npt
+from av.buffer import Buffer
 
 from pipeline.errors import InputError
 from pipeline.media.opening import open_media
@@ -208,7 +211,8 @@ def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     The matrix maps a stored point (x, y) to (a x + c y, b x + d y); a negative determinant means a flip.
     """
     try:
-        data = frame.side_data["DISPLAYMATRIX"]
+        side_data = cast("Mapping[str, Buffer]", frame.side_data)
+        data = side_data["DISPLAYMATRIX"]
     except KeyError:
         return 0, False
     except ValueError:

@@ -1,0 +1,188 @@
+"""The one module that starts processes: ffmpeg, from argument lists, watched to its end, never left running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+import imageio_ffmpeg
+
+from pipeline.errors import FFmpegError, OutputError
+from pipeline.progress import CancelToken
+
+# A cancel is noticed this soon, well within the second that a person will wait.
+_POLL_S = 0.05
+# ffmpeg can repeat one complaint for every packet of a damaged file; what stopped it stands last.
+_TAIL_BYTES = 8000
+_FULL = ("no space left on device", "disk quota exceeded", "file too large")
+_CLOSED = ("permission denied", "read-only file system", "operation not permitted")
+
+
+def ffmpeg_exe() -> str:
+    """Path of the ffmpeg program: the environment's IMAGEIO_FFMPEG_EXE, else the one that imageio-ffmpeg brings.
+
+    Raises FFmpegError where there is none.
+    """
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise FFmpegError("no ffmpeg program was found; install the imageio-ffmpeg package again, or name one in "
+                          "the environment variable IMAGEIO_FFMPEG_EXE") from error
+
+
+def ffmpeg_filters() -> frozenset[str]:
+    """Names of the filters that this ffmpeg was built with; asked once a program."""
+    return _filters_of(ffmpeg_exe())
+
+
+@lru_cache(maxsize=4)
+def _filters_of(exe: str) -> frozenset[str]:
+    try:
+        listing = subprocess.run([exe, "-nostdin", "-hide_banner", "-filters"], stdin=subprocess.DEVNULL,
+                                 capture_output=True, timeout=60, check=True).stdout.decode(errors="replace")
+    except (OSError, subprocess.SubprocessError) as error:
+        raise FFmpegError(f"{exe} can't be run ({error}); install imageio-ffmpeg again") from error
+    return frozenset(re.findall(r"^ [A-Z.]{2,3} (\w+) +\S+->\S+", listing, re.MULTILINE))
+
+
+def input_url(path: Path) -> str:
+    """`path` as ffmpeg's `-i` takes it: never an option, never a protocol, whatever dashes and colons it holds."""
+    return f"file:{path.absolute()}"
+
+
+def run_ffmpeg(args: Sequence[str], *, cancel: CancelToken, timeout_s: float,
+               on_progress: Callable[[float], object] | None = None, subject: str | None = None,
+               output: Path | None = None) -> None:
+    """Run ffmpeg to its end.
+
+    args: everything after the program's name; paths in it come from `input_url`
+    cancel: polled about 20 times a second; the child is killed when it is set
+    timeout_s: seconds after which the child is killed
+    on_progress: called on this thread with the seconds of output written so far
+    subject: the user's file that the run is about, for errors
+    output: what is written, for errors about the disk
+
+    Raises Cancelled, OutputError where the disk is full or closed to us, FFmpegError (with the tail of what ffmpeg
+    said) for every other failure. However it ends, no process is left behind.
+    """
+    cancel.check()
+    command = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-nostats",
+               "-stats_period", "0.2", "-progress", "pipe:1", *args]
+    child = _start(command)
+    watch = _Watch(child)
+    deadline = time.monotonic() + timeout_s
+    told = -1.0
+    try:
+        while not _ended(child):
+            cancel.check()
+            if time.monotonic() > deadline:
+                raise FFmpegError(f"ffmpeg was not done after {timeout_s:g} s and was stopped", subject, watch.tail())
+            if on_progress and watch.done_s > told:
+                told = watch.done_s
+                on_progress(told)
+    finally:
+        _end(child)
+        watch.close()
+    if child.returncode:
+        raise _failure(child.returncode, watch.tail(), subject, output)
+    cancel.check()
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    """Start the child in a session of its own: Ctrl-C in the terminal reaches us alone, and we end the child.
+
+    Should we be killed outright, the child ends at its next progress line, for nobody reads the pipe any more.
+    """
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP
+    try:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                start_new_session=True, creationflags=flags)
+    except OSError as error:
+        raise FFmpegError(f"{command[0]} can't be run ({error.strerror or error}); install the imageio-ffmpeg "
+                          "package again, or name another program in IMAGEIO_FFMPEG_EXE") from error
+
+
+def _ended(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the child has ended, after a short wait for it."""
+    try:
+        child.wait(_POLL_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child and all that it started, if it still runs, and take its status so that no zombie stays."""
+    if child.poll() is None:
+        if sys.platform == "win32":
+            child.kill()
+        else:
+            # The group's id is the child's own; it can't have passed to others before we took the child's status.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+class _Watch:
+    """Reads both of a child's pipes, so that it never blocks on a full one; keeps the little that is of use."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None and child.stderr is not None
+        self.done_s = -1.0
+        self._said = b""
+        self._pipes: tuple[IO[bytes], IO[bytes]] = (child.stdout, child.stderr)
+        self._threads = [threading.Thread(target=self._read_progress, args=(child.stdout,), daemon=True),
+                         threading.Thread(target=self._read_errors, args=(child.stderr,), daemon=True)]
+        for thread in self._threads:
+            thread.start()
+
+    def _read_progress(self, pipe: IO[bytes]) -> None:
+        for line in pipe:
+            if found := re.match(rb"out_time_us=(\d+)", line):
+                self.done_s = int(found[1]) / 1e6
+
+    def _read_errors(self, pipe: IO[bytes]) -> None:
+        for line in pipe:
+            self._said = (self._said + line)[-_TAIL_BYTES:]
+
+    def tail(self) -> str:
+        """The last of what the child said on standard error."""
+        return self._said.decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """Let both readers finish; call once the child has ended."""
+        for thread, pipe in zip(self._threads, self._pipes, strict=True):
+            # A grandchild that outlives a wrapper script could hold the pipe open: don't wait for it for ever.
+            thread.join(timeout=2)
+            if not thread.is_alive():
+                pipe.close()
+
+
+def _failure(status: int, tail: str, subject: str | None, output: Path | None) -> FFmpegError | OutputError:
+    """The error that a child's status and last words amount to."""
+    said = tail.lower()
+    place = str(output) if output else subject
+    if any(words in said for words in _FULL) or (sys.platform != "win32" and status == -signal.SIGXFSZ):
+        return OutputError("the disk is full; free some space and try again", place)
+    if any(words in said for words in _CLOSED) and "opening input" not in said:
+        return OutputError("can't be written: no permission; choose another output folder", place)
+    how = f"ended with status {status}" if status > 0 else f"was ended by signal {-status}"
+    return FFmpegError(f"ffmpeg {how}; {_last_line(tail)}", subject, tail)
+
+
+def _last_line(tail: str) -> str:
+    """The last line that says anything, for a one-line message."""
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    return f"it said: {lines[-1][:300]}" if lines else "it said nothing"

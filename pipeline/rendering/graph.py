@@ -1,0 +1,293 @@
+"""Pure arithmetic of a reel: rates, frame counts, sizes, and the ffmpeg arguments that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, cast
+
+import ffmpeg
+
+from pipeline.media.opening import INPUT_OPTIONS
+from pipeline.types import Clip, VideoInfo
+
+AUDIO_RATE = 48000
+# A 5.1 or mono track becomes this; what browsers and editors take without a thought.
+AUDIO_LAYOUT = "stereo"
+
+_STANDARD_RATES = (Fraction(10), Fraction(12), Fraction(15000, 1001), Fraction(15), Fraction(20),
+                   Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30),
+                   Fraction(48), Fraction(50), Fraction(60000, 1001), Fraction(60), Fraction(100),
+                   Fraction(120000, 1001), Fraction(120))
+# 30 and 29.97 are 0.1 % apart, so a rate belongs to one of them only if it is nearer than half of that. The rate of a
+# short file is known less well: there all is near that comes out within half a frame at the file's end.
+_SNAP = 0.0005
+_SNAP_FRAMES = 0.5
+# Uneven frames that average less are a screen capture, whose moments of motion are much faster than its average;
+# repeated frames cost an encoder next to nothing.
+_UNEVEN_LEAST = 20
+_UNEVEN_RATE = Fraction(30)
+# Slower sources (slides, one frame a second) get a multiple of their rate, so that a clip's bounds, and with them its
+# sound, aren't rounded to whole source frames.
+_SLOWEST = 10
+# A frame is shown in the reel's slot in which it starts, give or take this share of a slot: clip bounds that lie
+# exactly on frame starts (a person typed them) must not flicker between two slots for a rounded microsecond.
+_SLACK = 0.1
+# Gaps in a sound track's timestamps from this length on become silence. 60 ms off is what people notice, and
+# capture devices jitter by up to 30.
+_SOUND_GAP_S = 0.04
+_CLOCK = 1_000_000
+_HD_LINES = 720
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What happens to a source's picture on its way into the reel.
+
+    width, height: of the reel, even
+    matrix: FFmpeg's name of the source's YUV matrix; None where unknown
+    primaries: FFmpeg's name of the source's primaries; None where unknown
+    transfer: "sdr", "pq" or "hlg"
+    zscale: whether this ffmpeg can convert between colour spaces
+    """
+
+    width: int
+    height: int
+    matrix: str | None
+    primaries: str | None
+    transfer: str
+    zscale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClipJob:
+    """All that the encoding of one clip depends on, apart from where files lie.
+
+    start_s, end_s: on the container's clock
+    seek_s: where to start decoding, on the container's clock; None for the file's start
+    frames: length in the reel's frames, 1 or more
+    rate: the reel's frames a second
+    look: what happens to the picture
+    video_stream, audio_stream: indices in the source; audio_stream is None where there is none
+    sound: "source"; "silence" where it can't be decoded; "none" for a reel without sound
+    mono: whether the sound has one channel
+    fade_s: seconds of fade at each end of the sound
+    crf, preset: x264's
+    """
+
+    start_s: float
+    end_s: float
+    seek_s: float | None
+    frames: int
+    rate: Fraction
+    look: Look
+    video_stream: int
+    audio_stream: int | None
+    sound: Literal["source", "silence", "none"]
+    mono: bool
+    fade_s: float
+    crf: int
+    preset: str
+
+    @property
+    def duration_s(self) -> float:
+        """Exact length in the reel."""
+        return float(self.frames / self.rate)
+
+
+def reel_rate(video: VideoInfo, max_fps: float) -> Fraction:
+    """Frames a second of a reel: the source's own rate where its frames are even, capped at `max_fps`.
+
+    A source slower than 10 frames a second gets the least multiple of its rate that isn't. Uneven frames get the
+    nearest standard rate that isn't clearly below their average. A rate above the cap is halved (or divided by three
+    …) where that comes near the cap, for even motion.
+    """
+    if video.variable_fps:
+        rate = _rate_for_uneven(video.fps)
+    else:
+        nearest = min(_STANDARD_RATES, key=lambda standard: abs(float(standard) - video.fps))
+        close = abs(float(nearest) - video.fps) <= max(_SNAP, _SNAP_FRAMES / video.frame_count) * video.fps
+        rate = nearest if close else max(Fraction(video.fps).limit_denominator(1001), Fraction(1, 1001))
+        rate *= max(1, math.ceil(_SLOWEST / rate))
+    cap = Fraction(max_fps).limit_denominator(1001)
+    if rate <= cap:
+        return rate
+    divided = rate / math.ceil(rate / cap)
+    return divided if divided >= cap * Fraction(3, 4) else cap
+
+
+def _rate_for_uneven(average: float) -> Fraction:
+    if average < _UNEVEN_LEAST:
+        return _UNEVEN_RATE
+    fast_enough = [rate for rate in _STANDARD_RATES if rate >= average * 0.98]
+    return min(fast_enough, key=lambda rate: abs(float(rate) - average), default=_STANDARD_RATES[-1])
+
+
+def frame_counts(clips: Sequence[Clip], rate: Fraction) -> tuple[int, ...]:
+    """Frames of each clip in the reel, 1 or more; the bounds are rounded, not the lengths, so errors never add up."""
+    counts: list[int] = []
+    before_s = 0.0
+    for clip in clips:
+        after_s = before_s + clip.interval.duration_s
+        counts.append(max(1, _nearest(after_s * rate) - _nearest(before_s * rate)))
+        before_s = after_s
+    return tuple(counts)
+
+
+def _nearest(value: float) -> int:
+    """The nearest whole number; halves always go up, where round() would go to the even one."""
+    return math.floor(value + 0.5)
+
+
+def even_size(width: int, height: int) -> tuple[int, int]:
+    """The nearest size that yuv420p can hold: both sides even, 2 or more."""
+    return max(2, width + width % 2), max(2, height + height % 2)
+
+
+def clip_args(job: ClipJob, source: str, target: str) -> list[str]:
+    """ffmpeg's arguments that encode one clip to an intermediate file of its own: H.264 and PCM in a .mov.
+
+    source, target: as `media.process.input_url` writes them
+
+    MOV's clock can be set to the frame rate, so its timestamps are exact; Matroska's are whole milliseconds. The sound
+    stays PCM until the whole reel is joined: an AAC encoder adds a gap to the front of whatever it encodes.
+    """
+    options: dict[str, Any] = dict(INPUT_OPTIONS) | {"err_detect": "ignore_err"}
+    if job.seek_s is not None:
+        options |= {"seek_timestamp": 1, "ss": _seconds(job.seek_s)}
+    # The frame on show when a clip starts may have begun long before (slides): it must not be cut off here.
+    media = ffmpeg.input(source, noaccurate_seek=None, **options)
+    streams = [_picture(media[str(job.video_stream)], job)]
+    if job.sound != "none":
+        streams.append(_sound(media, job))
+    out: dict[str, Any] = {
+        # Rate factor 0 is lossless, which the High profile (all that browsers play) doesn't have.
+        "c:v": "libx264", "crf": max(1, job.crf), "preset": job.preset, "profile:v": "high",
+        # Browsers jump to keyframes: two seconds between them at most.
+        "g": max(1, round(2 * job.rate)), "fps_mode": "passthrough",
+        "format": "mov", "map_metadata": -1, "map_chapters": -1, "write_tmcd": 0,
+    }
+    if job.sound != "none":
+        out |= {"c:a": "pcm_s16le"}
+    # Times stay on the container's clock throughout, and damage in the source is not the end of the run.
+    return ["-y", "-copyts", "-max_error_rate", "1", *_args(ffmpeg.output(*streams, target, **out))]
+
+
+def join_args(listing: str, target: str, sound: bool, audio_kbps: int) -> list[str]:
+    """ffmpeg's arguments that join clip files to one MP4: pictures are copied, sound is encoded once for the whole.
+
+    listing: URL of what `concat_list` wrote
+    """
+    media = ffmpeg.input(listing, format="concat", protocol_whitelist="file")
+    streams = [media["v:0"]] + ([media["a:0"]] if sound else [])
+    out: dict[str, Any] = {"c:v": "copy", "format": "mp4", "movflags": "+faststart", "map_metadata": -1}
+    if sound:
+        out |= {"c:a": "aac", "b:a": f"{audio_kbps}k", "ar": AUDIO_RATE, "ac": 2}
+    return ["-y", *_args(ffmpeg.output(*streams, target, **out))]
+
+
+def concat_list(names: Sequence[str], counts: Sequence[int], rate: Fraction) -> str:
+    """A script for ffmpeg's concat demuxer, with each file's exact length.
+
+    names: file names beside the list, of letters, digits, dots and dashes
+    counts: frames of each
+
+    ffmpeg adds these lengths up in whole microseconds, so each is the difference of two rounded sums.
+    """
+    lines = ["ffconcat version 1.0"]
+    frames = 0
+    for name, count in zip(names, counts, strict=True):
+        micros = [round(Fraction(n) / rate * _CLOCK) for n in (frames, frames + count)]
+        frames += count
+        lines += [f"file {name}", f"duration {micros[1] - micros[0]}us"]
+    return "\n".join(lines) + "\n"
+
+
+def _picture(stream: Any, job: ClipJob) -> Any:
+    """Frames of [start, end), one a slot of the reel, upright, with square pixels, as 8-bit SDR.
+
+    ffmpeg stands the frames upright by itself, mirrored ones too, before they come here.
+    """
+    rate = f"{job.rate.numerator}/{job.rate.denominator}"
+    slack_s = _SLACK / float(job.rate)
+    # The source's clock may be as coarse as its frame rate, where half a frame would be rounded away.
+    stream = stream.filter("settb", f"1/{_CLOCK}")
+    stream = stream.filter("setpts", f"round(PTS-({_seconds(job.start_s - slack_s)})/TB)")
+    # Frames before 0 stay: the last of them is on show when the clip starts, and `fps` picks it where it's needed.
+    stream = stream.filter("trim", end=_seconds(job.end_s - job.start_s))
+    stream = stream.filter("fps", fps=rate, start_time=0, round="down", eof_action="pass")
+    stream = stream.filter("tpad", stop=-1, stop_mode="clone").filter("trim", end_frame=job.frames)
+    return _recolour(stream, job.look).filter("setsar", 1)
+
+
+def _recolour(stream: Any, look: Look) -> Any:
+    """Scale, and bring the picture to 8-bit limited range in a colour space that the tags then name."""
+    hd = min(look.width, look.height) >= _HD_LINES or max(look.width, look.height) > 1280
+    usual = "bt709" if hd else "smpte170m"
+    if look.zscale and (look.transfer != "sdr" or look.primaries == "bt2020" or look.matrix == "bt2020nc"):
+        stream = stream.filter("scale", look.width, look.height, flags="bicubic")
+        return _tag(_to_bt709(stream, look), "bt709", "bt709")
+    source = look.matrix if look.matrix not in (None, "gbr") else usual
+    # Browsers know these; anything else is converted to the size's usual one.
+    matrix = source if source in ("bt709", "smpte170m", "bt470bg") else usual
+    source_matrix = {} if look.matrix == "gbr" else {"in_color_matrix": "bt2020" if source == "bt2020nc" else source}
+    stream = stream.filter("scale", look.width, look.height, flags="bicubic", out_color_matrix=matrix,
+                           out_range="tv", **source_matrix)
+    return _tag(stream.filter("format", "yuv420p"), matrix, look.primaries)
+
+
+def _tag(stream: Any, matrix: str, primaries: str | None) -> Any:
+    """Say in the stream what its numbers mean, so that every player shows the same colours."""
+    primaries = primaries or ("bt709" if matrix == "bt709" else matrix)
+    return stream.filter("setparams", range="tv", colorspace=matrix, color_primaries=primaries, color_trc="bt709")
+
+
+def _to_bt709(stream: Any, look: Look) -> Any:
+    """Wide-gamut and high-dynamic-range pictures in BT.709, by way of linear light.
+
+    One unit of linear light is 203 cd/m², the white of BT.2408, and the Möbius curve leaves all below 0.3 of it as it
+    is: shadows, skin and middle grey keep their brightness, and only highlights are squeezed.
+    """
+    transfer = {"pq": "smpte2084", "hlg": "arib-std-b67", "sdr": "bt709"}[look.transfer]
+    # Every conversion needs all three named, and files often leave some out.
+    stream = stream.filter("setparams", color_trc=transfer, color_primaries=look.primaries or "bt2020",
+                           colorspace=look.matrix or "bt2020nc")
+    if look.transfer != "sdr":
+        stream = stream.filter("zscale", t="linear", npl=203).filter("format", "gbrpf32le")
+        stream = stream.filter("zscale", p="bt709").filter("tonemap", "mobius", desat=0)
+    return stream.filter("zscale", t="bt709", p="bt709", m="bt709", r="limited").filter("format", "yuv420p")
+
+
+def _sound(media: Any, job: ClipJob) -> Any:
+    """Sound of [start, end) in step with the picture, as long as it to the sample, silent where the source is."""
+    samples = round(job.frames / job.rate * AUDIO_RATE)
+    if job.sound == "silence":
+        silence = f"anullsrc=r={AUDIO_RATE}:cl={AUDIO_LAYOUT}"
+        return ffmpeg.input(silence, format="lavfi").audio.filter("atrim", end_sample=samples)
+    stream = media[str(job.audio_stream)].filter("asetpts", f"round(PTS-({_seconds(job.start_s)})/TB)")
+    stream = stream.filter("atrim", start=0, end=_seconds(job.duration_s))
+    stream = stream.filter("aresample", AUDIO_RATE, first_pts=0, min_hard_comp=_SOUND_GAP_S, **{"async": 1})
+    if job.mono:
+        # ffmpeg's own way from one channel to two takes 3 dB off.
+        stream = stream.filter("channelmap", map="0-0|0-1", channel_layout=AUDIO_LAYOUT)
+    # In floating point the channels of 5.1 are added up without being turned down.
+    stream = stream.filter("aformat", sample_fmts="fltp", channel_layouts=AUDIO_LAYOUT)
+    stream = stream.filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
+    # No gap is left, so counting is exact; a rounded first time would be written as a cut of a few samples.
+    stream = stream.filter("asetpts", "N/SR/TB")
+    fade_s = min(job.fade_s, job.duration_s / 2)
+    if fade_s > 0:
+        stream = stream.filter("afade", t="in", st=0, d=_seconds(fade_s))
+        stream = stream.filter("afade", t="out", st=_seconds(samples / AUDIO_RATE - fade_s), d=_seconds(fade_s))
+    return stream
+
+
+def _seconds(value: float) -> str:
+    """A time as ffmpeg reads it: never in scientific notation."""
+    return f"{value:.6f}"
+
+
+def _args(node: Any) -> list[str]:
+    return cast("list[str]", node.get_args())

@@ -1,0 +1,59 @@
+"""Joins encoded clips to one MP4."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from pipeline.errors import FFmpegError, OutputError
+from pipeline.media.process import input_url, run_ffmpeg
+from pipeline.progress import CancelToken
+from pipeline.rendering.graph import concat_list, join_args
+
+
+def join_clips(clips: Sequence[Path], counts: Sequence[int], rate: Fraction, target: Path, *, sound: bool,
+               audio_kbps: int, on_progress: Callable[[float], object], cancel: CancelToken) -> None:
+    """Join clip files, all in one folder, to `target`, which appears only when it is whole.
+
+    counts: frames of each clip
+    sound: whether the clips have sound
+    on_progress: called with the share that is done, 0 to 1
+
+    Raises OutputError, FFmpegError, Cancelled.
+    """
+    token = uuid.uuid4().hex[:8]
+    listing = clips[0].parent / f".{token}.ffconcat"
+    # Short, since the target's own name may be as long as the file system allows.
+    part = target.parent / f".smolreel-{token}.part"
+    total_s = float(sum(counts) / rate)
+    try:
+        listing.write_text(concat_list([clip.name for clip in clips], counts, rate), encoding="utf-8")
+        run_ffmpeg(join_args(input_url(listing), input_url(part), sound, audio_kbps), cancel=cancel,
+                   timeout_s=600 + 10 * total_s, subject=target.name, output=target.parent,
+                   on_progress=lambda done_s: on_progress(min(1.0, done_s / total_s)))
+        _check(part, sum(counts), target)
+        os.replace(part, target)
+    except OSError as error:
+        raise OutputError(f"can't be written ({error.strerror or error}); choose another output folder",
+                          str(target)) from error
+    finally:
+        for leftover in (part, listing):
+            with contextlib.suppress(OSError):
+                leftover.unlink(missing_ok=True)
+
+
+def _check(part: Path, frames: int, target: Path) -> None:
+    """Raise FFmpegError where the joined file doesn't hold every frame: better no reel than a short one."""
+    try:
+        with av.open(str(part), options={"protocol_whitelist": "file"}) as container:
+            found = container.streams.video[0].frames
+    except av.error.FFmpegError as error:
+        raise FFmpegError("the joined reel can't be opened; report this with the log", target.name) from error
+    if found != frames:
+        raise FFmpegError(f"the joined reel has {found} of {frames} frames; report this with the log", target.name)

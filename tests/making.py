@@ -1,0 +1,87 @@
+"""Makes small videos for tests: drawn frames and synthesised sound, encoded with PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+Draw = Callable[[int], np.ndarray]
+RATE = 48_000
+
+
+def textured(seed: int, width: int = 160, height: int = 90) -> np.ndarray:
+    """A still picture unlike that of any other seed: (height, width, 3) RGB."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(20, 235, (9, 16, 3)).astype(np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def tone(seconds: float, amplitude: float, hertz: float = 440.0) -> np.ndarray:
+    """A sine: (n,) float32 at RATE."""
+    return (amplitude * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+def write_video(path: Path, frames: Sequence[np.ndarray] | Draw, count: int | None = None, *, fps: float = 25.0,
+                sound: np.ndarray | None = None, times_s: Sequence[float] | None = None, codec: str = "libx264",
+                pixel_format: str = "yuv420p", options: dict[str, str] | None = None,
+                shape: tuple[int, int] | None = None) -> Path:
+    """Encode RGB frames.
+
+    frames: the pictures, or a function from index to picture (with `count`)
+    sound: (n,) float32 at RATE, from the first frame on
+    times_s: when each frame is shown; evenly at `fps` where None
+    shape: sample aspect ratio
+    """
+    draw: Draw = frames if callable(frames) else frames.__getitem__
+    total = count if count is not None else len(frames)  # type: ignore[arg-type]
+    first = draw(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options or {})
+        stream.width, stream.height = first.shape[1], first.shape[0]
+        stream.pix_fmt = pixel_format
+        if shape:
+            stream.codec_context.sample_aspect_ratio = Fraction(*shape)
+        base = Fraction(1, 90_000)
+        if times_s is not None:
+            stream.codec_context.time_base = base
+        audio = None
+        if sound is not None:
+            audio = container.add_stream("libopus" if path.suffix == ".webm" else "aac", rate=RATE, layout="mono")
+        for i in range(total):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(draw(i)), format="rgb24")
+            if times_s is not None:
+                frame.time_base, frame.pts = base, round(times_s[i] / base)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if audio is not None and sound is not None:
+            block = av.AudioFrame.from_ndarray(sound[None].astype(np.float32), format="fltp", layout="mono")
+            block.sample_rate, block.pts = RATE, 0
+            fifo = av.AudioFifo()
+            fifo.write(block)
+            while part := fifo.read(960, partial=True):
+                container.mux(audio.encode(part))
+            container.mux(audio.encode())
+    return path
+
+
+def story(path: Path, *, loud: range, shots: int = 8, shot_s: int = 4, size: tuple[int, int] = (160, 90),
+          fps: float = 25.0) -> Path:
+    """A video of still shots with hard cuts; seconds in `loud` shake and sound, the others are calm.
+
+    Its cuts lie at multiples of `shot_s`.
+    """
+    pictures = [textured(seed, *size) for seed in range(shots)]
+    per_shot = round(shot_s * fps)
+
+    def draw(i: int) -> np.ndarray:
+        picture = pictures[i // per_shot]
+        return np.roll(picture, 3 * i, axis=1) if int(i / fps) in loud else np.roll(picture, i // 12, axis=1)
+
+    seconds = shots * shot_s
+    sound = np.concatenate([tone(1, 0.5 if s in loud else 0.01) for s in range(seconds)])
+    return write_video(path, draw, shots * per_shot, fps=fps, sound=sound)

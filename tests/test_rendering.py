@@ -1,0 +1,608 @@
+"""Reels against sources whose every frame says its number and whose beeps sound at known times."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import resource
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipeline.errors import Cancelled, FFmpegError, InputError, OutputError, PlanError
+from pipeline.media.probe import probe
+from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
+from pipeline.media.seeking import safe_seeks
+from pipeline.media.source import look_at
+from pipeline.progress import CancelToken, Progress, silent
+from pipeline.rendering import Reel, clip_jobs, encode, join, render_reel
+from pipeline.rendering.graph import (
+    ClipJob,
+    Look,
+    clip_args,
+    concat_list,
+    even_size,
+    frame_counts,
+    join_args,
+    reel_rate,
+)
+from pipeline.settings import Settings
+from pipeline.types import Clip, HeaderClaims, VideoInfo
+
+QUICK = Settings(preset="ultrafast", crf=28)
+BITS = 10
+TICKS = 90000
+
+
+# ---------------------------------------------------------------- sources and how reels are read
+
+def picture(number: int, width: int, height: int) -> npt.NDArray[np.uint8]:
+    """A grey frame whose upper half spells its number in white and black bars; the lower is dark at its left."""
+    image = np.full((height, width), 60, np.uint8)
+    image[:, width // 2:] = 140
+    for bit in range(BITS):
+        image[:height // 2, bit * width // BITS:(bit + 1) * width // BITS] = 230 if number >> bit & 1 else 20
+    return image
+
+
+def read_number(image: npt.NDArray[np.uint8]) -> int:
+    """The number that a frame spells."""
+    height, width = image.shape
+    step = width / BITS
+    middles = [image[height // 8:height * 3 // 8, int(step * (b + 0.3)):int(step * (b + 0.7)) + 1].mean()
+               for b in range(BITS)]
+    return sum(1 << bit for bit, value in enumerate(middles) if value > 128)
+
+
+def beeps(start_s: float, end_s: float, rate: int, channels: int) -> npt.NDArray[np.float32]:
+    """Silence with 60 ms of 1 kHz at every whole second, of source time."""
+    at = np.arange(round(start_s * rate), round(end_s * rate)) / rate
+    wave = np.where(at % 1 < 0.06, 0.5 * np.sin(2 * np.pi * 1000 * at), 0)
+    return np.tile(wave.astype(np.float32), (channels, 1))
+
+
+def make_source(path: Path, times: Sequence[Fraction], *, size: tuple[int, int] = (160, 96), codec: str = "libx264",
+                pixels: str = "yuv420p", sound: tuple[float, float] | None = None, layout: str = "stereo",
+                sar: Fraction | None = None, gop: int = 24, options: dict[str, str] | None = None) -> Path:
+    """Write a file with a numbered frame at each of `times` and beeps over [sound[0], sound[1]), both in seconds."""
+    with av.open(str(path), "w", options=options or {}) as out:
+        video = out.add_stream(codec, rate=25, options={"preset": "ultrafast", "bf": "2"} if "264" in codec else {})
+        video.width, video.height, video.pix_fmt = *size, pixels
+        video.codec_context.time_base = Fraction(1, TICKS)
+        video.codec_context.gop_size = gop
+        if sar:
+            video.codec_context.sample_aspect_ratio = sar
+        track = out.add_stream("libopus" if path.suffix == ".webm" else "aac", rate=48000, layout=layout) \
+            if sound else None
+        packets: list[av.Packet] = []
+        for number, at in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(number, *size), format="gray").reformat(format=pixels)
+            frame.pts, frame.time_base = round(at * TICKS), Fraction(1, TICKS)
+            packets += video.encode(frame)
+        packets += video.encode()
+        if track is not None and sound is not None:
+            samples = beeps(*sound, 48000, {"mono": 1, "stereo": 2, "5.1": 6}[layout])
+            for first in range(0, samples.shape[1], 960):
+                block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, first:first + 960]), format="fltp",
+                                                   layout=layout)
+                block.sample_rate, block.time_base = 48000, Fraction(1, 48000)
+                block.pts = round(sound[0] * 48000) + first
+                if path.suffix == ".webm":
+                    block = next(iter(av.AudioResampler("flt", layout, 48000).resample(block)))
+                packets += track.encode(block)
+            packets += track.encode()
+        for packet in sorted(packets, key=lambda p: float((p.dts if p.dts is not None else p.pts) * p.time_base)):
+            out.mux(packet)
+    return path
+
+
+def even(count: int, rate: Fraction | int, start: Fraction | int = 0) -> list[Fraction]:
+    """Times of evenly spaced frames."""
+    return [start + Fraction(i) / rate for i in range(count)]
+
+
+def frames_of(path: Path) -> tuple[list[int], list[Fraction]]:
+    """Numbers and exact times of all frames of a reel."""
+    with av.open(str(path)) as container:
+        frames = [(read_number(f.to_ndarray(format="gray")), f.pts * f.time_base)
+                  for f in container.decode(video=0)]
+    return [number for number, _ in frames], [at for _, at in frames]
+
+
+def sound_of(path: Path) -> npt.NDArray[np.float32]:
+    """Left and right samples of a reel at 48 kHz."""
+    with av.open(str(path)) as container:
+        blocks = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return np.concatenate(blocks, axis=1)
+
+
+def beep_starts(samples: npt.NDArray[np.float32]) -> list[float]:
+    """When beeps start, in seconds."""
+    loud = np.abs(samples).max(axis=0) > 0.2
+    at = np.flatnonzero(loud) / 48000
+    return [float(t) for i, t in enumerate(at) if i == 0 or t - at[i - 1] > 0.2]
+
+
+def snapped(first: int, after: int, rate: Fraction | int) -> Clip:
+    """The clip of frames [first, after), with bounds half a frame before each, as the selection makes them."""
+    half = Fraction(1, 2) / rate
+    return Clip(max(0.0, float(Fraction(first) / rate - half)), float(Fraction(after) / rate - half), None, "", "")
+
+
+def render(source: Path | VideoInfo, clips: Sequence[Clip], tmp_path: Path, settings: Settings = QUICK) -> Reel:
+    """Render to tmp_path/out/reel.mp4."""
+    video = probe(source) if isinstance(source, Path) else source
+    return render_reel(video, clips, tmp_path / "out" / "reel.mp4", settings, tmp_path / "clips", silent, CancelToken())
+
+
+def assert_in_step(path: Path, clips: Sequence[Clip], within_s: float, lead_s: float = 0.0) -> None:
+    """Every whole second of source time inside a clip, away from its edges, is heard where the plan says."""
+    heard, offset_s, expected = beep_starts(sound_of(path)), 0.0, 0
+    for clip in clips:
+        for second in range(int(clip.start_s) + 1, int(clip.end_s) + 1):
+            if clip.start_s + 0.05 < second < clip.end_s - 0.1:
+                at = offset_s + second - clip.start_s + lead_s
+                assert min(abs(at - other) for other in heard) < within_s, (second, at, heard)
+                expected += 1
+        offset_s += clip.interval.duration_s
+    assert expected
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 s at 25 frames a second with beeps."""
+    return make_source(tmp_path_factory.mktemp("talk") / "talk.mp4", even(1000, 25), sound=(0, 40))
+
+
+@functools.cache
+def _any_video() -> VideoInfo:
+    return VideoInfo(
+        path=Path("/x/a.mp4"), sha256="0" * 64, size_bytes=1, container="mov", video_stream=0, audio_stream=1,
+        codec="h264", pixel_format="yuv420p", origin_s=0, container_start_s=0, duration_s=10, fps=25, frame_count=250,
+        variable_fps=False, coded_width=64, coded_height=48, width=64, height=48, rotation_deg=0, mirrored=False,
+        sample_aspect=1, bit_depth=8, transfer="sdr", header=HeaderClaims(None, None, None))
+
+
+def job(**changes: object) -> ClipJob:
+    """A plain clip of two seconds, with changes."""
+    plain = ClipJob(start_s=4.98, end_s=6.98, seek_s=4.48, frames=50, rate=Fraction(25),
+                    look=Look(64, 48, None, None, "sdr", zscale=True), video_stream=0, audio_stream=1, sound="source",
+                    mono=False, fade_s=0.008, crf=20, preset="veryfast")
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- arithmetic, without media
+
+@pytest.mark.parametrize(("fps", "variable", "cap", "rate"), [
+    (25.0, False, 60, Fraction(25)), (29.9702, False, 60, Fraction(30000, 1001)), (30.0, False, 60, Fraction(30)),
+    (23.976, False, 60, Fraction(24000, 1001)), (59.94, False, 60, Fraction(60000, 1001)),
+    (16.5, False, 60, Fraction(33, 2)), (1.0, False, 60, Fraction(10)), (0.3, False, 60, Fraction(102, 10)),
+    (120.0, False, 60, Fraction(60)), (119.88, False, 60, Fraction(60000, 1001)), (100.0, False, 60, Fraction(50)),
+    (61.0, False, 60, Fraction(60)), (30.0, False, 24, Fraction(24)), (240.0, False, 240, Fraction(240)),
+    (29.8, True, 60, Fraction(30000, 1001)), (7.0, True, 60, Fraction(30)), (24.1, True, 60, Fraction(24)),
+    (57.0, True, 60, Fraction(60000, 1001)), (500.0, True, 240, Fraction(120)), (7.0, True, 12, Fraction(10)),
+])
+def test_reel_rate(fps: float, variable: bool, cap: float, rate: Fraction) -> None:
+    video = dataclasses.replace(_any_video(), fps=fps, variable_fps=variable, frame_count=100_000)
+    assert reel_rate(video, cap) == rate
+
+
+def test_frame_counts_never_drift() -> None:
+    clips = [Clip(10.0 * i, 10.0 * i + 1.23456, None, "", "") for i in range(200)]
+    rate = Fraction(30000, 1001)
+    counts = frame_counts(clips, rate)
+    for n in range(1, 201):
+        assert abs(sum(counts[:n]) - n * 1.23456 * rate) <= 0.5 + 1e-6
+    assert frame_counts([Clip(0, 0.001, None, "", "")] * 3, rate) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("size", "even_one"), [((1, 1), (2, 2)), ((321, 241), (322, 242)), ((640, 360), (640, 360))])
+def test_even_size(size: tuple[int, int], even_one: tuple[int, int]) -> None:
+    assert even_size(*size) == even_one
+
+
+def test_clip_args_fence_the_input_and_seek() -> None:
+    args = clip_args(job(), "file:/in.mp4", "file:/out.mov")
+    before = args[:args.index("-i")]
+    assert args[args.index("-i") + 1] == "file:/in.mp4" and args[-1] == "file:/out.mov"
+    assert before[before.index("-protocol_whitelist") + 1] == "file"
+    assert before[before.index("-ss") + 1] == "4.480000" and "-copyts" in before
+    assert "-ss" not in clip_args(job(seek_s=None), "file:/in.mp4", "file:/out.mov")
+    assert args[args.index("-map_metadata") + 1] == "-1" and "-an" not in args
+
+
+def test_clip_args_without_sound_and_with_silence() -> None:
+    assert "pcm_s16le" not in clip_args(job(sound="none"), "file:a", "file:b")
+    silent_args = " ".join(clip_args(job(sound="silence"), "file:a", "file:b"))
+    assert "anullsrc" in silent_args and "[0:1]" not in silent_args
+
+
+def test_fades_fit_into_a_clip() -> None:
+    short = " ".join(clip_args(job(frames=2, fade_s=0.5), "file:a", "file:b"))
+    assert "d=0.040000" in short
+    assert "afade" not in " ".join(clip_args(job(fade_s=0.0), "file:a", "file:b"))
+
+
+def test_hdr_is_tone_mapped_where_the_build_can() -> None:
+    hdr = Look(64, 48, "bt2020nc", "bt2020", "pq", zscale=True)
+    assert "tonemap" in " ".join(clip_args(job(look=hdr), "file:a", "file:b"))
+    plain = dataclasses.replace(hdr, zscale=False)
+    assert "tonemap" not in " ".join(clip_args(job(look=plain), "file:a", "file:b"))
+
+
+def test_concat_lengths_add_up_to_the_microsecond() -> None:
+    rate, counts = Fraction(30000, 1001), [7, 11, 13] * 100
+    lines = concat_list(["a.mov"] * 300, counts, rate).splitlines()
+    total = sum(int(line.removeprefix("duration ").removesuffix("us")) for line in lines if "duration" in line)
+    assert total == round(Fraction(sum(counts)) / rate * 1_000_000)
+    assert "-protocol_whitelist" in join_args("file:a", "file:b", True, 160)
+
+
+# ---------------------------------------------------------------- exact to the frame, in step to the sample
+
+def test_ten_clips_in_another_order(talk: Path, tmp_path: Path) -> None:
+    bounds = [(900, 975), (30, 93), (333, 400), (100, 181), (512, 569), (620, 700), (200, 251), (760, 801), (0, 25),
+              (850, 899)]
+    clips = [snapped(*b, 25) for b in bounds]
+    reel = render(talk, clips, tmp_path)
+    numbers, times = frames_of(reel.path)
+    expected = [n for first, after in bounds for n in range(first, after)]
+    # The clip that starts with the video is half a frame short, so it may gain or lose one.
+    assert numbers[:620] == expected[:620] and set(numbers) <= set(expected)
+    assert abs(len(numbers) - sum(c.interval.duration_s for c in clips) * 25) <= 0.5
+    assert times == [Fraction(i, 25) for i in range(len(times))]
+    # Half a frame, since the clip that starts with the video can't be a whole number of frames long.
+    assert_in_step(reel.path, clips, 0.025)
+    assert (reel.clips_encoded, reel.clips_reused, reel.warnings) == (10, 0, ())
+    assert reel.duration_s == pytest.approx(len(numbers) / 25) and reel.fps == 25
+
+
+def test_plays_everywhere(talk: Path, tmp_path: Path) -> None:
+    reel = render(talk, [snapped(50, 100, 25), snapped(200, 260, 25)], tmp_path, Settings(crf=0))
+    with av.open(str(reel.path)) as container:
+        assert len(container.streams) == 2
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.codec_context.name, video.codec_context.profile, video.pix_fmt) == ("h264", "High", "yuv420p")
+        assert (audio.codec_context.name, audio.rate, audio.layout.name) == ("aac", 48000, "stereo")
+        assert video.average_rate == 25 and video.frames == 110
+        assert abs(audio.duration * audio.time_base - Fraction(110, 25)) < 0.03
+    data = reel.path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize(("rate", "suffix"), [
+    (Fraction(30000, 1001), ".mp4"), (Fraction(30000, 1001), ".mkv"), (Fraction(60), ".ts"), (Fraction(16), ".mp4"),
+])
+def test_other_rates_and_containers(tmp_path: Path, rate: Fraction, suffix: str) -> None:
+    count = int(12 * rate)
+    source = make_source(tmp_path / f"a{suffix}", even(count, rate), sound=(0, 12))
+    bounds = [(count * 3 // 4, count * 7 // 8), (count // 10, count // 3), (count - 20, count)]
+    clips = [snapped(*b, rate) for b in bounds]
+    reel = render(source, clips, tmp_path)
+    numbers, times = frames_of(reel.path)
+    assert numbers == [n for first, after in bounds for n in range(first, after)]
+    assert times == [i / rate for i in range(len(times))]
+    # AAC's run-up is not cut off by MPEG-TS, so that its sound comes 21 ms late in the source already.
+    assert_in_step(reel.path, clips, 0.03 if suffix == ".ts" else 0.01)
+
+
+def test_uneven_frames_are_shown_when_they_should_be(tmp_path: Path) -> None:
+    """A screen capture: bursts at 30 frames a second, and a slide that stays for six seconds."""
+    times = [*even(60, 30), *even(60, 30, 8), *even(30, 10, 14)]
+    source = make_source(tmp_path / "a.mp4", times, sound=(0, 17))
+    video = probe(source)
+    assert video.variable_fps
+    clips = [Clip(5.0, 8.99, None, "", ""), Clip(1.51, 3.0, None, "", ""), Clip(13.2, 16.0, None, "", "")]
+    reel = render(video, clips, tmp_path)
+    numbers, shown = frames_of(reel.path)
+    offset_s = 0.0
+    for clip in clips:
+        for number, at in zip(numbers, shown, strict=True):
+            inside = float(at) - offset_s
+            if 0.04 < inside < clip.interval.duration_s - 0.04:
+                source_s = clip.start_s + inside
+                low, high = (int(np.searchsorted(np.array(times, float), source_s + d, "right")) - 1
+                             for d in (-0.04, 0.04))
+                assert low <= number <= high, (low, number, high, source_s)
+        offset_s += clip.interval.duration_s
+    assert max(numbers[:120]) <= 89, "a frame from beyond the clip's end is shown"
+    assert_in_step(reel.path, clips, 0.03)
+
+
+def test_clock_that_starts_late(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "a.mkv", even(200, 25, 10), sound=(10, 18))
+    video = probe(source)
+    assert video.origin_s == pytest.approx(10)
+    reel = render(video, [snapped(100, 150, 25), snapped(10, 60, 25)], tmp_path)
+    assert frames_of(reel.path)[0] == [*range(100, 150), *range(10, 60)]
+    assert_in_step(reel.path, [snapped(100, 150, 25), snapped(10, 60, 25)], 0.01)
+
+
+def test_sound_that_starts_late_and_ends_early(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "a.mp4", even(250, 25), sound=(2.5, 6.5))
+    clips = [snapped(0, 100, 25), snapped(200, 250, 25), snapped(125, 200, 25)]
+    reel = render(source, clips, tmp_path)
+    samples = sound_of(reel.path)
+    assert len(samples[0]) / 48000 == pytest.approx(reel.duration_s, abs=0.05)
+    # 3 s lies at 3 s; the second clip is silent; 5 s wasn't cut away and 6 s is at 3.98 + 2 + 6 - 4.98.
+    assert beep_starts(samples) == pytest.approx([3.0, 6.0, 7.0], abs=0.02)
+    assert np.abs(samples[:, int(4.0 * 48000):int(5.9 * 48000)]).max() < 0.01
+    assert reel.warnings == ()
+
+
+def test_no_sound_makes_no_sound_track(tmp_path: Path) -> None:
+    reel = render(make_source(tmp_path / "a.mp4", even(100, 25)), [snapped(10, 50, 25), snapped(60, 90, 25)], tmp_path)
+    with av.open(str(reel.path)) as container:
+        assert not container.streams.audio and container.streams.video[0].frames == 70
+
+
+@pytest.mark.parametrize("layout", ["mono", "5.1"])
+def test_channels_become_two_and_keep_their_loudness(tmp_path: Path, layout: str) -> None:
+    source = make_source(tmp_path / "a.mp4", even(100, 25), sound=(0, 4), layout=layout)
+    samples = sound_of(render(source, [snapped(20, 90, 25)], tmp_path).path)
+    assert samples.shape[0] == 2
+    peak = np.abs(samples).max(axis=1)
+    assert (peak > 0.45).all() and (layout != "mono" or (peak < 0.56).all())
+
+
+def test_clip_ends_are_faded(talk: Path, tmp_path: Path) -> None:
+    """A clip that starts inside a beep would click."""
+    clip = Clip(3.02, 5.02, None, "", "")
+    video = probe(talk)
+    made = clip_jobs(video, [clip], QUICK, CancelToken())[0]
+    (tmp_path / "clips").mkdir()
+    file = encode.encode_clip(video, made, tmp_path / "clips", lambda share: None, CancelToken())
+    samples = np.abs(sound_of(file.path).astype(np.float32).reshape(-1, 2)) / 32768
+    assert len(samples) == 96000
+    assert samples[:40].max() < 0.1 < 0.4 < samples[480:1400].max() and samples[-40:].max() < 0.1
+
+
+def test_damaged_sound_becomes_silence_and_is_said(tmp_path: Path, talk: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(talk.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"))
+    video = dataclasses.replace(probe(broken), audio_stream=1)
+    reel = render(video, [snapped(30, 80, 25), snapped(90, 120, 25)], tmp_path)
+    assert "2 clips" in reel.warnings[0] and np.abs(sound_of(reel.path)).max() < 0.01
+    assert frames_of(reel.path)[0] == [*range(30, 80), *range(90, 120)]
+
+
+# ---------------------------------------------------------------- upright, square, right colours
+
+@pytest.mark.parametrize("turn", ["rotation 90", "rotation 180", "rotation 270", "hflip", "rotation 90 hflip"])
+def test_stands_upright(talk: Path, tmp_path: Path, turn: str) -> None:
+    options = [x for word in turn.replace("rotation ", "rotation=").split()
+               for x in (f"-display_{word.split('=')[0]}", *word.split("=")[1:])]
+    turned = tmp_path / "turned.mp4"
+    run_ffmpeg([*options, "-i", input_url(talk), "-t", "3", "-c", "copy", input_url(turned)], cancel=CancelToken(),
+               timeout_s=60)
+    video = probe(turned)
+    reel = render(video, [snapped(5, 30, 25)], tmp_path)
+    with av.open(str(reel.path)) as container:
+        frame = next(container.decode(video=0))
+        shown = frame.to_ndarray(format="gray").astype(float)
+        assert frame.rotation == 0
+    stored = picture(5, 160, 96)
+    # FFmpeg's option turns counter-clockwise, and flips first.
+    wanted = np.rot90(stored[:, ::-1] if "hflip" in turn else stored,
+                      {"90": 1, "180": 2, "270": 3}.get(turn.split()[1] if "rotation" in turn else "", 0))
+    if turn == "rotation 90 hflip":
+        wanted = min((np.rot90(stored[:, ::-1], k) for k in (1, 3)),
+                     key=lambda w: abs(w.astype(float) - shown).mean())
+        assert video.mirrored and video.rotation_deg in (90, 270)
+        mine = np.rot90(stored[:, ::-1], -video.rotation_deg // 90)
+        assert np.array_equal(mine, wanted)
+    assert shown.shape == wanted.shape and np.abs(shown - wanted).mean() < 4
+
+
+@pytest.mark.parametrize(("size", "sar", "shown"), [
+    ((160, 96), Fraction(3, 2), (240, 96)), ((160, 96), Fraction(1, 2), (160, 192)), ((161, 97), None, (162, 98)),
+])
+def test_square_pixels_and_even_sides(tmp_path: Path, size: tuple[int, int], sar: Fraction | None,
+                                      shown: tuple[int, int]) -> None:
+    odd = {"pixels": "yuv444p"} if size[0] % 2 else {}
+    source = make_source(tmp_path / "a.mp4", even(50, 25), size=size, sar=sar, **odd)
+    reel = render(source, [snapped(5, 30, 25)], tmp_path)
+    assert (reel.width, reel.height) == shown
+    with av.open(str(reel.path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == shown and stream.sample_aspect_ratio in (None, 1)
+    assert frames_of(reel.path)[0] == list(range(5, 30))
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p10le", "yuv422p", "yuvj420p", "yuv444p"])
+def test_pixel_formats_keep_their_brightness(tmp_path: Path, pixels: str) -> None:
+    source = make_source(tmp_path / "a.mp4", even(50, 25), pixels=pixels)
+    reel = render(source, [snapped(5, 30, 25)], tmp_path)
+    assert frames_of(reel.path)[0] == list(range(5, 30))
+    with av.open(str(reel.path)) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.format.name, int(frame.color_range)) == ("yuv420p", 1)
+        assert np.abs(frame.to_ndarray(format="gray").astype(float) - picture(5, 160, 96)).mean() < 4
+
+
+@pytest.mark.parametrize(("transfer", "signal"), [("smpte2084", 0.38), ("arib-std-b67", 0.38)])
+def test_middle_grey_of_hdr_stays_middle_grey(tmp_path: Path, transfer: str, signal: float) -> None:
+    """BT.2408: an 18 % grey card is at 38 % of the signal, in PQ as in HLG; in SDR it is at 43 %."""
+    if not {"zscale", "tonemap"} <= ffmpeg_filters():
+        pytest.skip("this ffmpeg has no zscale")
+    source = tmp_path / "hdr.mp4"
+    tags = f"color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc:range=tv"
+    run_ffmpeg(["-f", "lavfi", "-i", "color=black:s=64x64:r=25:d=1", "-vf",
+                f"format=yuv420p10le,geq=lum={round(64 + 876 * signal)}:cb=512:cr=512,setparams={tags}",
+                "-c:v", "libx264", "-preset", "ultrafast", input_url(source)], cancel=CancelToken(), timeout_s=60)
+    video = probe(source)
+    assert video.is_hdr and look_at(video).primaries == "bt2020"
+    reel = render(video, [Clip(0.1, 0.7, None, "", "")], tmp_path)
+    with av.open(str(reel.path)) as container:
+        frame = next(container.decode(video=0))
+        assert (int(frame.colorspace), int(frame.color_trc), int(frame.color_primaries)) == (1, 1, 1)
+        assert 95 < frame.to_ndarray()[:64].mean() < 120
+
+
+# ---------------------------------------------------------------- what is kept between renders
+
+def test_clips_are_used_again(talk: Path, tmp_path: Path) -> None:
+    clips = [snapped(50, 100, 25), snapped(200, 260, 25), snapped(400, 450, 25)]
+    assert render(talk, clips, tmp_path).clips_encoded == 3
+    changed = [clips[2], snapped(600, 650, 25), clips[0]]
+    reel = render(talk, changed, tmp_path)
+    assert (reel.clips_encoded, reel.clips_reused) == (1, 2)
+    assert frames_of(reel.path)[0] == [*range(400, 450), *range(600, 650), *range(50, 100)]
+    assert render(talk, changed, tmp_path, dataclasses.replace(QUICK, audio_kbps=96)).clips_encoded == 0
+    assert render(talk, changed, tmp_path, dataclasses.replace(QUICK, crf=30)).clips_encoded == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "other"])
+def test_a_torn_clip_is_made_again(talk: Path, tmp_path: Path, damage: str) -> None:
+    clips = [snapped(50, 100, 25), snapped(200, 260, 25)]
+    whole = frames_of(render(talk, clips, tmp_path).path)
+    first, second = sorted((tmp_path / "clips").iterdir())
+    data = first.read_bytes()
+    first.write_bytes({"cut": data[:len(data) // 2], "empty": b"", "other": second.read_bytes()}[damage])
+    reel = render(talk, clips, tmp_path)
+    assert (reel.clips_encoded, reel.clips_reused) == (1, 1) and frames_of(reel.path) == whole
+
+
+def test_leaves_nothing_but_clips_and_the_reel(talk: Path, tmp_path: Path) -> None:
+    render(talk, [snapped(50, 70, 25), snapped(90, 110, 25)], tmp_path)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["reel.mp4"]
+    assert sorted(p.suffix for p in (tmp_path / "clips").iterdir()) == [".mov", ".mov"]
+
+
+# ---------------------------------------------------------------- jumps that land late
+
+def test_jumps_are_trusted_only_where_they_land_well(talk: Path, tmp_path: Path) -> None:
+    video = probe(talk)
+    assert safe_seeks(video, [0.2, 30.0], CancelToken()) == (None, pytest.approx(29.5))
+    # One keyframe in the whole file and no index: a jump can't land before anything but the start.
+    bare = tmp_path / "bare.flv"
+    run_ffmpeg(["-i", input_url(make_source(tmp_path / "g.mp4", even(200, 25), gop=1000)), "-c", "copy",
+                input_url(bare)], cancel=CancelToken(), timeout_s=60)
+    reel = render(bare, [snapped(150, 190, 25), snapped(20, 60, 25)], tmp_path)
+    assert frames_of(reel.path)[0] == [*range(150, 190), *range(20, 60)]
+
+
+def test_a_jump_that_yields_nothing_is_made_up_for(talk: Path, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.rendering.safe_seeks", lambda video, starts_s, cancel: (39.99,) * len(starts_s))
+    assert frames_of(render(talk, [snapped(100, 140, 25)], tmp_path).path)[0] == list(range(100, 140))
+
+
+# ---------------------------------------------------------------- failures leave nothing behind
+
+def files_in(tmp_path: Path) -> list[str]:
+    return sorted(p.name for p in tmp_path.rglob("*") if p.is_file())
+
+
+def test_cancel_leaves_no_half_made_file(talk: Path, tmp_path: Path) -> None:
+    token, video = CancelToken(), probe(talk)
+
+    def stop(progress: Progress) -> None:
+        if progress.fraction and 0.1 < progress.fraction < 0.9:
+            token.cancel()
+
+    with pytest.raises(Cancelled):
+        render_reel(video, [snapped(0, 999, 25), snapped(10, 900, 25)], tmp_path / "out" / "reel.mp4",
+                    Settings(preset="slow"), tmp_path / "clips", stop, token)
+    assert all(name.endswith(".mov") and not name.startswith(".") for name in files_in(tmp_path))
+    assert not (tmp_path / "out" / "reel.mp4").exists()
+
+
+def test_failure_keeps_the_earlier_reel(talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reel = render(talk, [snapped(50, 70, 25)], tmp_path)
+    before = reel.path.read_bytes()
+    monkeypatch.setattr(join, "join_args", lambda *args: ["-i", "file:/no/such/file", "-f", "null", "-"])
+    with pytest.raises(FFmpegError):
+        render(talk, [snapped(50, 70, 25), snapped(90, 110, 25)], tmp_path)
+    assert reel.path.read_bytes() == before
+    assert [p.name for p in reel.path.parent.iterdir()] == ["reel.mp4"]
+
+
+@pytest.fixture
+def little_room() -> Iterator[None]:
+    """No file may grow beyond 20 kB: what a full disk is like."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, old[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
+def test_no_room(talk: Path, tmp_path: Path, little_room: None) -> None:
+    with pytest.raises(OutputError, match="disk is full"):
+        render(talk, [snapped(50, 150, 25)], tmp_path)
+    assert files_in(tmp_path) == []
+
+
+def test_targets_that_cannot_be_written(talk: Path, tmp_path: Path) -> None:
+    video, clips = probe(talk), [snapped(50, 60, 25)]
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    (tmp_path / "folder.mp4").mkdir()
+    for target in (blocked / "reel.mp4", tmp_path / "folder.mp4"):
+        with pytest.raises(OutputError) as caught:
+            render_reel(video, clips, target, QUICK, tmp_path / "clips", silent, CancelToken())
+        assert "\n" not in str(caught.value)
+    assert blocked.read_text() == "in the way"
+
+
+@pytest.mark.parametrize("clips", [[], [Clip(39, 50, None, "", "")], [Clip(41, 42, None, "", "")]])
+def test_clips_outside_the_video(talk: Path, tmp_path: Path, clips: list[Clip]) -> None:
+    with pytest.raises(PlanError, match=r"no clips|outside the video"):
+        render(talk, clips, tmp_path)
+
+
+def test_no_picture_where_the_clip_is(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "a.mkv", even(250, 25), gop=250)
+    video = probe(source)
+    data = bytearray(source.read_bytes())
+    data[300:] = bytes(len(data) - 300)
+    source.write_bytes(data)
+    with pytest.raises((InputError, FFmpegError)) as caught:
+        render(video, [snapped(100, 150, 25)], tmp_path)
+    assert "\n" not in str(caught.value) and not (tmp_path / "out" / "reel.mp4").exists()
+
+
+def test_nothing_is_fetched_from_the_network(tmp_path: Path) -> None:
+    """A playlist that calls itself a video must not make ffmpeg call anyone, nor may a list of clips."""
+    calls: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+
+        def listen() -> None:
+            try:
+                calls.append(server.accept())
+            except OSError:
+                return
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+        playlist = tmp_path / "holiday.mp4"
+        playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{url}\n#EXT-X-ENDLIST\n")
+        listing = tmp_path / "list"
+        listing.write_text(f"ffconcat version 1.0\nfile {url}\n")
+        target = input_url(tmp_path / "out.mov")
+        for args in (clip_args(job(), input_url(playlist), target), join_args(input_url(listing), target, True, 96)):
+            with pytest.raises(FFmpegError):
+                run_ffmpeg(args, cancel=CancelToken(), timeout_s=60)
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    assert calls == []
+
+
+def test_progress_rises_to_one(talk: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    render_reel(probe(talk), [snapped(50, 100, 25), snapped(200, 250, 25)], tmp_path / "reel.mp4", QUICK,
+                tmp_path / "clips", seen.append, CancelToken())
+    fractions = [p.fraction for p in seen]
+    assert fractions == sorted(fractions, key=lambda f: f or 0.0) and fractions[-1] == 1.0
+    assert {p.stage for p in seen} == {"render"} and "clip 2 of 2" in " ".join(p.message for p in seen)

@@ -247,16 +247,17 @@ def _tag(stream: Any, matrix: str, primaries: str | None) -> Any:
 def _to_bt709(stream: Any, look: Look) -> Any:
     """Wide-gamut and high-dynamic-range pictures in BT.709, by way of linear light.
 
-    One unit of linear light is 203 cd/m², the white of BT.2408, and the Möbius curve leaves all below 0.3 of it as it
-    is: shadows, skin and middle grey keep their brightness, and only highlights are squeezed.
+    Hable's filmic curve keeps structure in bright places, where a curve that spares middle grey more (Möbius) burns
+    them out to one flat colour. One unit of light is taken well below the 203 cd/m² of BT.2408, since the
+    curve darkens what lies under it.
     """
     transfer = {"pq": "smpte2084", "hlg": "arib-std-b67", "sdr": "bt709"}[look.transfer]
     # Every conversion needs all three named, and files often leave some out.
     stream = stream.filter("setparams", color_trc=transfer, color_primaries=look.primaries or "bt2020",
                            colorspace=look.matrix or "bt2020nc")
     if look.transfer != "sdr":
-        stream = stream.filter("zscale", t="linear", npl=203).filter("format", "gbrpf32le")
-        stream = stream.filter("zscale", p="bt709").filter("tonemap", "mobius", desat=0)
+        stream = stream.filter("zscale", t="linear", npl=115).filter("format", "gbrpf32le")
+        stream = stream.filter("zscale", p="bt709").filter("tonemap", "hable", desat=0)
     return stream.filter("zscale", t="bt709", p="bt709", m="bt709", r="limited").filter("format", "yuv420p")
 
 

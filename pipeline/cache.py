@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,6 +25,10 @@ T = TypeVar("T")
 STAGE_VERSIONS = {"scan": 1, "score": 1}
 
 
+# What readers raise over files that are torn, or altered by other hands.
+_TORN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+
+
 class Cache:
     """Folders of results: `<root>/<stage>/<key>/`, each made whole beside its place and then renamed into it."""
 
@@ -37,7 +42,7 @@ class Cache:
     def get(self, stage: str, key: str, load: Callable[[Path], T], make: Callable[[Path], object]) -> tuple[T, bool]:
         """The result under `key`, and whether it was found.
 
-        load: reads a result from its folder; raises OSError, ValueError or KeyError where it is torn or altered
+        load: reads a result from its folder; raises one of _TORN where it is torn or altered
         make: writes a result into an empty folder
 
         Raises OutputError where the cache can't be written, and whatever `make` raises.
@@ -46,7 +51,7 @@ class Cache:
         if place.is_dir():
             try:
                 return load(place), True
-            except (OSError, ValueError, KeyError):
+            except _TORN:
                 shutil.rmtree(place, ignore_errors=True)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +109,7 @@ def save_scan(scan: Scan, folder: Path) -> None:
 
 
 def load_scan(folder: Path) -> Scan:
-    """Read what `save_scan` wrote; raises OSError, ValueError or KeyError where it is torn."""
+    """Read what `save_scan` wrote; raises one of _TORN where it is torn."""
     facts = json.loads((folder / "scan.json").read_text())
     with np.load(folder / "signals.npz", allow_pickle=False) as tracks:
         signals = Signals(**{"loudness_db": None, "onset": None, **{name: tracks[name] for name in tracks.files}})
@@ -126,7 +131,7 @@ def save_scored(scored: Scored, folder: Path) -> None:
 
 
 def load_scored(folder: Path) -> Scored:
-    """Read what `save_scored` wrote; raises OSError, ValueError or KeyError where it is torn."""
+    """Read what `save_scored` wrote; raises one of _TORN where it is torn."""
     facts = json.loads((folder / "scored.json").read_text())
     return Scored(
         segments=tuple(ScoredSegment(**segment) for segment in facts["segments"]),

@@ -64,6 +64,10 @@ def _bounds(scene: Scene, features: npt.NDArray[np.float64], settings: Settings)
                 if total < best[j]:
                     best[j], came_from[j] = total, i
             i -= 1
+    if not np.isfinite(best[-1]):
+        # Whole seconds are too coarse for windows as short as these: even ones always fit.
+        count = int(np.ceil(scene.duration_s / settings.max_segment_s))
+        return [float(t) for t in np.linspace(scene.start_s, scene.end_s, count + 1)]
     bounds = [len(times) - 1]
     while bounds[-1] > 0:
         bounds.append(int(came_from[bounds[-1]]))

@@ -1,0 +1,45 @@
+"""Defaults, bounds and what each stage reads."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from pipeline.errors import SettingsError
+from pipeline.settings import STAGE_FIELDS, Settings, SignalWeights, bounds
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("target_s", 0), ("target_s", float("nan")), ("target_s", "30"), ("target_s", True), ("crf", 99),
+    ("scorer", "magic"), ("device", "tpu"), ("render", "copy"), ("aspect", "9:16")])
+def test_values_outside_their_range_are_refused(name: str, value: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(**{name: value})
+    assert caught.value.subject == name and repr(value) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_settings_that_contradict_each_other() -> None:
+    with pytest.raises(SettingsError, match="twice min_segment_s"):
+        Settings(min_segment_s=5, max_segment_s=8)
+    with pytest.raises(SettingsError, match="above max_clip_s"):
+        Settings(min_clip_s=5, max_clip_s=4)
+    with pytest.raises(SettingsError, match="all weights are 0"):
+        SignalWeights(0, 0, 0, 0, 0, 0)
+
+
+def test_json_round_trip() -> None:
+    settings = Settings(target_s=12, weights=SignalWeights(motion=1))
+    assert Settings.from_json({**settings.to_json(), "of_a_later_version": 1}) == settings
+    with pytest.raises(SettingsError):
+        Settings.from_json({"weights": 3})
+
+
+def test_every_setting_that_shapes_the_result_belongs_to_one_stage() -> None:
+    owned = [name for stage in STAGE_FIELDS.values() for name in stage]
+    assert sorted(owned) == sorted({f.name for f in fields(Settings)} - {"cache", "cache_dir"})
+
+
+def test_none_means_not_given() -> None:
+    assert Settings().with_given(target_s=None, crf=25) == Settings(crf=25)
+    assert bounds("target_s")[0] <= Settings().target_s <= bounds("target_s")[1]

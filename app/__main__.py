@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return CANCELLED
     except Exception:
-        return _complain(_log_fault("smolreel", Settings().cache_dir), FAULT)
+        return _complain(_log_fault("something went wrong on our side", Settings().cache_dir), FAULT)
 
 
 def _run(jobs: Iterable[tuple[str, Callable[[Console, CancelToken], Any]]], console: Console,
@@ -184,8 +184,8 @@ def _log_fault(message: str, cache_dir: Path) -> str:
             path.write_text(traceback.format_exc() + getattr(error, "detail", ""))
         except OSError:
             continue
-        return f"{message}; this is our fault, and {path} has the details for a report"
-    return f"{message}; this is our fault, and no log could be written"
+        return f"{message}; the details for a report are in {path}"
+    return f"{message}; no log of it could be written"
 
 
 def _complain(message: str, status: int) -> int:

@@ -30,7 +30,8 @@ def build() -> gr.Blocks:
             with gr.Column():
                 reel = gr.Video(label="The reel", interactive=False, elem_id="reel")
                 status = gr.Markdown(elem_id="status")
-        clips = gr.Dataframe(headers=_CLIP_HEADERS, label="Clips", interactive=False, wrap=True, visible=False)
+        clips = gr.Dataframe(headers=_CLIP_HEADERS, label="Clips", interactive=False, wrap=True, visible=False,
+                             column_widths=["9%", "9%", "8%", "42%", "32%"])
         files = gr.File(label="Take it home: the reel and its plan", interactive=False, visible=False,
                         file_count="multiple")
         # One run at a time: a second one would only make both slower.

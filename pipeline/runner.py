@@ -69,9 +69,7 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     token = cancel or CancelToken()
     path, out = Path(path), Path(out_dir)
     timings: dict[str, float] = {}
-    with _timed(timings, "probe"):
-        report(Progress("probe", None, "opening the video"))
-        video = probe(path, token)
+    video = _probe(path, timings, report, token)
     check_writable(out, str(out_dir))
     analysis = _analyse(video, settings, timings, report, token)
     with _timed(timings, "select"):
@@ -87,9 +85,7 @@ def analyse(path: str | Path, settings: Settings | None = None, *, report: Repor
     """
     token = cancel or CancelToken()
     timings: dict[str, float] = {}
-    with _timed(timings, "probe"):
-        report(Progress("probe", None, "opening the video"))
-        video = probe(Path(path), token)
+    video = _probe(Path(path), timings, report, token)
     return _analyse(video, settings or Settings(), timings, report, token)
 
 
@@ -126,13 +122,21 @@ def render(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
     settings = settings or Settings.from_json(plan.settings)
     path, out = Path(plan.video.path), Path(out_dir)
     timings = dict(plan.timings_s)
-    with _timed(timings, "probe"):
-        video = probe(path, token)
+    video = _probe(path, timings, report, token)
     if plan.video.sha256 not in (None, video.sha256):
         raise PlanError(f"is not the file that the plan was made of ({path} has changed since); "
                         "put the old one back or make a new reel", path.name)
     check_writable(out, str(out_dir))
     return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token).reel
+
+
+def _probe(path: Path, timings: dict[str, float], report: Report, cancel: CancelToken) -> VideoInfo:
+    """Measure the file."""
+    with _timed(timings, "probe"):
+        report(Progress("probe", 0.0, "opening the video"))
+        video = probe(path, cancel)
+        report(Progress("probe", 1.0, "opened the video"))
+    return video
 
 
 def _analyse(video: VideoInfo, settings: Settings, timings: dict[str, float], report: Report,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ from pipeline.progress import CancelToken, Progress, Report
 from pipeline.scenes import CutFinder
 from pipeline.settings import Settings
 from pipeline.signals import SAMPLE_RATE, PictureMeter, SoundMeter
-from pipeline.types import SampledFrame, Scan, Signals, VideoInfo
+from pipeline.types import SampledFrame, Scan, VideoInfo
 
 # Pixels of the picture that is measured: cuts and motion show as well at this size as at any other.
 _SMALL_AREA = 320 * 180
@@ -55,9 +54,7 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     if video.has_audio and not heard:
         warnings.append("the sound can't be decoded; scenes are judged by the picture alone")
     duration_s = eye.last_s + video.frame_s
-    tracks = eye.pictures.finish(duration_s)
-    loudness, onset = sounds.finish(duration_s) if heard else (None, None)
-    signals = Signals(**asdict(tracks), loudness_db=loudness, onset=onset)
+    signals = eye.pictures.finish(duration_s, sounds.finish(duration_s) if heard else None)
     report(Progress("scan", 1.0, "looking for scenes"))
     return Scan(duration_s, eye.count, eye.cuts.finish(duration_s), signals, tuple(eye.frames), tuple(warnings))
 

@@ -185,15 +185,15 @@ def _mean(curve: FloatTrack, interval: Interval) -> float:
 
 
 def _clip(interval: Interval, material: Material, reason: str) -> Clip:
-    """A clip with the words of the segment that it shows most of."""
+    """A clip with the words of the segment that it was chosen for."""
     segment = _segment_of(interval, material)
     return Clip(interval.start_s, interval.end_s, round(_mean(material.scored.curve, interval), 4),
                 segment.description, reason)
 
 
 def _segment_of(interval: Interval, material: Material) -> ScoredSegment:
-    """The segment that shares most time with an interval."""
-    return max(material.scored.segments, key=lambda s: s.interval.overlap_s(interval))
+    """The segment that an interval was chosen for: it shares much time with it, and scores well."""
+    return max(material.scored.segments, key=lambda s: s.interval.overlap_s(interval) * (_WORTH_OF_A_SECOND + s.score))
 
 
 def _reason(interval: Interval, material: Material, settings: Settings) -> str:

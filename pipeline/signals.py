@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.types import FloatTrack
+from pipeline.types import FloatTrack, Signals
 
 SAMPLE_RATE = 16_000
 SILENCE_DB = -70.0
@@ -37,19 +37,6 @@ class _Second:
     looks: int = 0
     facts: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(4))
     descriptor: npt.NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PictureTracks:
-    """What PictureMeter measured; see `types.Signals` for each track's unit."""
-
-    motion: FloatTrack
-    sharpness: FloatTrack
-    brightness: FloatTrack
-    contrast: FloatTrack
-    colour: FloatTrack
-    novelty: FloatTrack
-    looks: npt.NDArray[np.float32]
 
 
 class PictureMeter:
@@ -81,8 +68,11 @@ class PictureMeter:
         """Frames are missing here: what comes next is no motion from what came before."""
         self._last = None
 
-    def finish(self, duration_s: float) -> PictureTracks:
-        """The tracks, ceil(duration_s) long; a second without a frame shows what the one before it showed."""
+    def finish(self, duration_s: float, sound: tuple[FloatTrack, FloatTrack] | None) -> Signals:
+        """The tracks, ceil(duration_s) long; a second without a frame shows what the one before it showed.
+
+        sound: loudness and onset strength, from SoundMeter; None where there is no sound
+        """
         count = max(1, math.ceil(duration_s - 1e-6))
         shown = self._seconds.get(min(self._seconds, default=0), _Second())
         motion, facts, looks = np.zeros(count), np.zeros((count, 4)), []
@@ -94,9 +84,10 @@ class PictureMeter:
             facts[i] = shown.facts / max(1, shown.looks)
             looks.append(_unit(shown.descriptor))
         table = np.stack(looks).astype(np.float32)
-        return PictureTracks(
+        loudness, onset = sound or (None, None)
+        return Signals(
             motion=motion, sharpness=facts[:, 0], brightness=facts[:, 1], contrast=facts[:, 2], colour=facts[:, 3],
-            novelty=_novelty(table), looks=table,
+            novelty=_novelty(table), loudness_db=loudness, onset=onset, looks=table,
         )
 
 

@@ -85,7 +85,7 @@ def ui(
     # Gradio takes seconds to import, which the other commands shall not wait for.
     from app.ui import launch
 
-    launch(host, port)
+    launch(host, port, browser=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import gradio as gr
 
 from app.forms import DEFAULT_TARGET_S, TARGET_BOUNDS_S
 from app.handlers import make, sample_path
+from pipeline import SettingsError
 
 _TITLE = "SmolReel"
 _INTRO = "# SmolReel\nDrop in a long video and get its best moments as a short reel. Everything stays on this machine."
@@ -41,10 +45,22 @@ def build() -> gr.Blocks:
     return page
 
 
-def launch(host: str | None = None, port: int | None = None) -> None:
+def launch(host: str | None = None, port: int | None = None, browser: bool = False) -> None:
     """Serve the page until it is stopped.
 
     host, port: where to listen; None leaves it to Gradio's own environment variables and defaults, as a Space needs
+    browser: whether to open it in the user's browser, where this machine has a screen
+
+    Raises SettingsError where the port is taken.
     """
     theme = gr.themes.Soft(font=_FONTS, font_mono=["monospace"])
-    build().queue(max_size=20).launch(server_name=host, server_port=port, theme=theme, show_error=True)
+    try:
+        build().queue(max_size=20).launch(server_name=host, server_port=port, theme=theme, show_error=True,
+                                          inbrowser=browser and _has_screen())
+    except OSError as error:
+        raise SettingsError("is taken by another program; choose another with --port", f"port {port}") from error
+
+
+def _has_screen() -> bool:
+    """Whether a browser would open in a window; without a screen, a text browser would take over the terminal."""
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

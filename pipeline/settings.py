@@ -17,6 +17,7 @@ SCORERS = ("auto", "smolvlm2", "signals")
 RENDERS = ("auto", "encode")
 ASPECTS = ("source",)
 DEVICES = ("auto", "cpu", "cuda", "mps")
+DETAILS = ("auto", "fast", "balanced", "full")
 
 
 def _number(low: float, high: float, default: float, unit: str) -> Any:
@@ -49,6 +50,23 @@ class SignalWeights:
 
 
 @dataclass(frozen=True, slots=True)
+class FusionWeights:
+    """How much what a vision language model sees counts beside the signals; they need not add up to 1. What a viewer
+    asked for in words counts more than a guess at what may please, but signals still tell equals apart.
+    """
+
+    vlm: float = _number(0, 10, 0.75, "")
+    query: float = _number(0, 10, 0.85, "")
+    signals: float = _number(0, 10, 0.25, "")
+    yes_share: float = _number(0, 1, 0.6, "of the model's part that is its yes or no; its 1-to-5 rating is the rest")
+
+    def __post_init__(self) -> None:
+        _validate(self)
+        if min(self.vlm, self.query) + self.signals <= 0:
+            raise SettingsError("the model and the signals both weigh 0; give one a weight above 0", "fusion")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a run can be told. Fields are grouped by the stage that reads them, and each stage's result is
     cached under its own group (`STAGE_FIELDS`), so that a change re-runs only what reads it.
@@ -72,6 +90,8 @@ class Settings:
     query: str | None = None
     device: str = _choice(DEVICES, "auto")
     weights: SignalWeights = field(default_factory=SignalWeights)
+    fusion: FusionWeights = field(default_factory=FusionWeights)
+    detail: str = _choice(DETAILS, "auto")
 
     # select
     target_s: float = _number(1, 7200, 30.0, "s")
@@ -120,12 +140,9 @@ class Settings:
         """
         known = {f.name for f in fields(cls)} - {"cache", "cache_dir"}
         given = {name: value for name, value in values.items() if name in known}
-        if "weights" in given:
-            weights = given["weights"]
-            names = {f.name for f in fields(SignalWeights)}
-            if not isinstance(weights, Mapping):
-                raise SettingsError(f"{weights!r} is no set of weights", "weights")
-            given["weights"] = SignalWeights(**{k: v for k, v in weights.items() if k in names})
+        for name, kind in (("weights", SignalWeights), ("fusion", FusionWeights)):
+            if name in given:
+                given[name] = _from_mapping(kind, given[name], name)
         return cls(**given)
 
     def with_given(self, **given: Any) -> Settings:
@@ -136,7 +153,7 @@ class Settings:
 STAGE_FIELDS: dict[str, frozenset[str]] = {
     "scan": frozenset({"sample_fps", "sample_side", "cut_ratio", "cut_change", "fade_level", "min_scene_s"}),
     "segment": frozenset({"min_segment_s", "max_segment_s"}),
-    "score": frozenset({"scorer", "model", "query", "device", "weights"}),
+    "score": frozenset({"scorer", "model", "query", "device", "weights", "fusion", "detail"}),
     "select": frozenset({"target_s", "max_share", "whole_below_s", "min_clip_s", "max_clip_s", "spread_weight",
                          "duplicate_similarity"}),
     "render": frozenset({"render", "aspect", "crf", "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),
@@ -147,6 +164,14 @@ def bounds(name: str) -> tuple[float, float]:
     """Lowest and highest legal value of a numeric setting, for sliders and help texts."""
     metadata = next(f.metadata for f in fields(Settings) if f.name == name)
     return metadata["low"], metadata["high"]
+
+
+def _from_mapping(kind: type[Any], values: Any, name: str) -> Any:
+    """A set of weights from JSON values; names it doesn't know are passed over."""
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{values!r} is no set of weights", name)
+    known = {f.name for f in fields(kind)}
+    return kind(**{key: value for key, value in values.items() if key in known})
 
 
 def _validate(settings: Any) -> None:

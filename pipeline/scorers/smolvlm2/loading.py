@@ -128,7 +128,8 @@ def _check_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
     unknown = tokenizer.unk_token_id
     for token in (prompt.START, prompt.END_OF_TURN, prompt.IMAGE, prompt.AROUND_IMAGE, prompt.WHOLE_IMAGE):
         number = tokenizer.convert_tokens_to_ids(token)
-        if number is None or number == unknown or tokenizer.encode(token, add_special_tokens=False) != [number]:
+        known = number is not None and number != unknown and number < model.config.text_config.vocab_size
+        if not known or tokenizer.encode(token, add_special_tokens=False) != [number]:
             raise ModelError(f"its tokenizer has no {token}; choose a SmolVLM2 model", name)
     if tokenizer.convert_tokens_to_ids(prompt.IMAGE) != model.config.image_token_id:
         raise ModelError("its tokenizer and its config.json disagree on the image token; fetch it again", name)

@@ -1,0 +1,289 @@
+"""The whole scorer with the tiny model, which really sees: drawn videos in, scores, parts and descriptions out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import Cancelled, ModelError
+from pipeline.progress import CancelToken, Progress, silent
+from pipeline.scorers.smolvlm2 import loading, pixels
+from pipeline.scorers.smolvlm2.gallery import Gallery
+from pipeline.scorers.smolvlm2.model import SmolVLM
+from pipeline.scorers.smolvlm2.scorer import DETAILS, SmolVLM2Scorer
+from pipeline.scorers.smolvlm2.store import Store
+from pipeline.settings import FusionWeights, Settings
+from pipeline.types import SampledFrame, Scan, Scored
+from tests.smolvlm2_support import (
+    BLUE,
+    GREEN,
+    RED,
+    TINY,
+    YELLOW,
+    Measured,
+    as_array,
+    backdrop,
+    draw,
+    flat_signals,
+    scan_of,
+    tiles,
+    tiny,
+    tiny_vlm,
+)
+
+# What is seen in each of twelve scenes of four seconds.
+SCENES = ["", "blue square", "red circle", "", "green triangle", "red square", "red circle", "yellow circle", "",
+          "blue square", "red circle", "green circle"]
+COLOURS = {"red": RED, "green": GREEN, "blue": BLUE, "yellow": YELLOW}
+CIRCLES = [index for index, seen in enumerate(SCENES) if seen == "red circle"]
+SQUARES = [index for index, seen in enumerate(SCENES) if seen == "blue square"]
+
+
+@pytest.fixture(autouse=True)
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every machine computes alike, whatever its processor is best at."""
+    monkeypatch.setattr(loading, "choose_dtype", lambda _: "float32")
+
+
+def images() -> list[Image.Image]:
+    """Four frames of each scene; what is seen moves a little."""
+    made = []
+    for index, seen in enumerate(SCENES):
+        for frame in range(4):
+            image = backdrop(100 + index)
+            if seen:
+                colour, shape = seen.split()
+                image = draw(image, shape, COLOURS[colour], 0.3 + 0.1 * frame, 0.5, 0.45)
+            made.append(image)
+    return made
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Scan:
+    return scan_of(images(), tmp_path / "frames")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(scorer="smolvlm2", model=str(TINY), device="cpu", cache_dir=tmp_path / "cache")
+
+
+def run(scan: Scan, settings: Settings, signals: Measured | None = None) -> Scored:
+    segments = tiles(scan.duration_s, 4)
+    return SmolVLM2Scorer(signals or Measured()).score(scan, segments, settings, silent, CancelToken())
+
+
+def best(scored: Scored, count: int) -> list[int]:
+    """Numbers of the best segments, in time order."""
+    scores = [segment.score for segment in scored.segments]
+    return sorted(np.argsort(scores)[::-1][:count].tolist())
+
+
+def values(scored: Scored) -> np.ndarray:  # type: ignore[type-arg]
+    return np.array([segment.score for segment in scored.segments])
+
+
+def test_highlights_are_found_by_sight(scan: Scan, settings: Settings) -> None:
+    scored = run(scan, settings)
+    assert best(scored, 3) == CIRCLES
+    assert values(scored)[CIRCLES].min() > np.delete(values(scored), CIRCLES).max() + 0.2
+    assert all(0 <= segment.score <= 1 for segment in scored.segments)
+    assert scored.notes["highlight"] == "A red circle."
+    assert scored.notes["query"] is None
+
+
+def test_a_query_moves_the_ranking(scan: Scan, settings: Settings) -> None:
+    scored = run(scan, replace(settings, query="a blue square"))
+    assert best(scored, 2) == SQUARES
+    assert set(scored.segments[0].parts) == {"query", "motion"}
+    assert scored.notes["query"] == "a blue square"
+    assert scored.notes["highlight"] == "A blue square."
+
+
+def test_the_highlight_that_the_model_wrote_is_what_it_looks_for(
+        scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.scorers.smolvlm2.asking import Asker
+    from pipeline.scorers.smolvlm2.questions import Context
+
+    monkeypatch.setattr(Asker, "understand", lambda *_: Context("Shapes.", "A yellow circle."))
+    assert best(run(scan, settings), 1) == [SCENES.index("yellow circle")]
+
+
+def test_every_segment_is_described(scan: Scan, settings: Settings) -> None:
+    said = [segment.description for segment in run(scan, settings).segments]
+    expected = [f"A {seen}." if seen else "Nothing but background." for seen in SCENES]
+    assert sum(one == other for one, other in zip(said, expected, strict=True)) >= 11
+
+
+def test_words_fall_back_to_the_signals(scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.scorers.smolvlm2.questions.tidy", lambda _: "")
+    assert [segment.description for segment in run(scan, settings).segments] == [f"moving {i}" for i in range(12)]
+
+
+def test_the_plan_learns_who_spoke(scan: Scan, settings: Settings) -> None:
+    scored = run(scan, settings)
+    assert scored.scorer.name == "smolvlm2"
+    assert scored.scorer.model == str(TINY)
+    assert scored.scorer.revision == tiny().revision
+    assert (scored.scorer.device, scored.scorer.dtype) == ("cpu", "float32")
+    assert len(scored.curve) == 48
+    assert scored.curve[8:12].mean() > scored.curve[0:4].mean() + 0.2
+
+
+def test_signals_are_fused_by_their_weights(scan: Scan, settings: Settings) -> None:
+    loud = [0.1] * 12
+    loud[0] = 1.0
+    only = replace(settings, fusion=FusionWeights(vlm=0.0, query=1.0, signals=1.0))
+    assert best(run(scan, only, Measured(loud)), 1) == [0]
+    assert best(run(scan, settings, Measured(loud)), 3) == CIRCLES
+
+
+def test_a_second_run_looks_at_nothing_and_agrees(scan: Scan, settings: Settings, tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = run(scan, replace(settings, cache=False))
+    first = run(scan, settings)
+    assert first.notes["frames_encoded"] == 36
+    monkeypatch.setattr(SmolVLM, "features", None)
+    monkeypatch.setattr(pixels, "read_picture", None)
+    other = run(scan, replace(settings, query="a green triangle"))
+    assert best(other, 1) == [4]
+    assert other.notes["frames_encoded"] == 0
+    monkeypatch.setattr(SmolVLM, "open", None)
+    second = run(scan, settings)
+    np.testing.assert_allclose(values(second), values(first), atol=1e-9)
+    np.testing.assert_allclose(values(fresh), values(first), atol=1e-3)
+    assert [s.description for s in second.segments] == [s.description for s in fresh.segments]
+
+
+def test_batches_of_one_give_the_same_scores(scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = run(scan, replace(settings, cache=False))
+    monkeypatch.setattr(SmolVLM, "room", lambda *_: 1)
+    monkeypatch.setattr("pipeline.scorers.smolvlm2.gallery._BATCH", {"cpu": 1})
+    alone = run(scan, replace(settings, cache=False))
+    np.testing.assert_allclose(values(alone), values(together), atol=1e-3)
+    assert [s.description for s in alone.segments] == [s.description for s in together.segments]
+
+
+def test_too_little_memory_changes_nothing(scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = run(scan, replace(settings, cache=False))
+    opened, featured = SmolVLM.open, SmolVLM.features
+
+    def open_small(self, views):  # type: ignore[no-untyped-def]
+        if len(views) > 3:
+            raise MemoryError
+        return opened(self, views)
+
+    def feature_small(self, frames):  # type: ignore[no-untyped-def]
+        if len(frames) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return featured(self, frames)
+
+    monkeypatch.setattr(SmolVLM, "open", open_small)
+    monkeypatch.setattr(SmolVLM, "features", feature_small)
+    np.testing.assert_allclose(values(run(scan, replace(settings, cache=False))), values(expected), atol=1e-3)
+
+
+def test_a_damaged_store_is_passed_over(scan: Scan, settings: Settings) -> None:
+    first = run(scan, settings)
+    for path in (settings.cache_dir / "smolvlm2").rglob("*.*"):
+        path.write_bytes(b"x")
+    np.testing.assert_allclose(values(run(scan, settings)), values(first), atol=1e-9)
+
+
+def test_nothing_to_see_is_flat(tmp_path: Path, settings: Settings) -> None:
+    scored = run(scan_of([backdrop(5)] * 24, tmp_path / "still"), settings)
+    assert scored.flat
+    assert scored.notes["frames_encoded"] == 1
+
+
+def test_frames_that_cannot_be_read_are_left_out(scan: Scan, settings: Settings) -> None:
+    scan.frames[9].path.write_bytes(b"no picture")
+    for frame in scan.frames[20:24]:
+        frame.path.unlink()
+    scored = run(scan, settings)
+    assert best(scored, 3) == CIRCLES
+    assert len(scored.warnings) == 4
+    assert "9.5 s can't be read" in " ".join(scored.warnings)
+    assert scored.segments[5].description == "moving 5"
+
+
+@pytest.mark.parametrize("frames", [(), (SampledFrame(0.5, Path("/absent.jpg")),)])
+def test_a_video_of_which_nothing_can_be_seen(settings: Settings, scan: Scan, frames: tuple[SampledFrame, ...]) -> None:
+    blind = Scan(48.0, 48, scan.scenes, flat_signals(48), frames)
+    scored = run(blind, settings, Measured([0.1] * 11 + [0.9]))
+    assert [segment.score for segment in scored.segments] == [0.1] * 11 + [0.9]
+    assert not scored.flat
+
+
+def test_one_segment_only(tmp_path: Path, settings: Settings) -> None:
+    scored = run(scan_of([draw(backdrop(1), "circle", RED)] * 4, tmp_path / "one"), settings)
+    assert len(scored.segments) == 1
+    assert scored.segments[0].description == "A red circle."
+
+
+def test_a_query_with_special_tokens_is_only_words(scan: Scan, settings: Settings) -> None:
+    plain = run(scan, replace(settings, query="a blue square"))
+    odd = run(scan, replace(settings, query="<image>a blue square<end_of_utterance>"))
+    np.testing.assert_allclose(values(odd), values(plain), atol=1e-6)
+
+
+def test_progress_is_told_and_never_goes_back(scan: Scan, settings: Settings) -> None:
+    told: list[Progress] = []
+    SmolVLM2Scorer(Measured()).score(scan, tiles(48, 4), settings, told.append, CancelToken())
+    shares = [progress.fraction for progress in told if progress.fraction is not None]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    assert {progress.stage for progress in told} == {"score"}
+
+
+@pytest.mark.parametrize("after", [1, 5, 12])
+def test_cancelling_stops_it(scan: Scan, settings: Settings, after: int) -> None:
+    token, told = CancelToken(), []
+
+    def report(progress: Progress) -> None:
+        told.append(progress)
+        if len(told) == after:
+            token.cancel()
+
+    with pytest.raises(Cancelled):
+        SmolVLM2Scorer(Measured()).score(scan, tiles(48, 4), settings, report, token)
+    assert len(told) <= after + 1
+
+
+def test_a_model_that_cannot_be_had_is_said(scan: Scan, settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds no config"):
+        run(scan, replace(settings, model=str(tmp_path)))
+
+
+def test_detail_sets_frames_and_side(scan: Scan, settings: Settings) -> None:
+    fast, full = (run(scan, replace(settings, detail=detail)) for detail in ("fast", "full"))
+    assert (fast.notes["detail"], full.notes["detail"]) == ("fast", "full")
+    assert run(scan, settings).notes["detail"] == "fast"
+    assert full.notes["frames_encoded"] == 48 - 36
+    assert DETAILS["balanced"].side == 384
+
+
+def test_near_copies_are_encoded_once(tmp_path: Path) -> None:
+    still, moved = backdrop(1), draw(backdrop(1), "circle", RED)
+    scan = scan_of([still, still, moved, moved, still], tmp_path / "frames")
+    gallery = Gallery(tiny_vlm(), Store(None), 64, scan.frames)
+    assert list(gallery.fill(range(5), CancelToken()))[-1] == 1
+    assert gallery.encoded == 3
+    np.testing.assert_array_equal(gallery.of(1), gallery.of(0))
+    assert not np.array_equal(gallery.of(2), gallery.of(0))
+
+
+def test_features_are_kept_by_content_and_side(tmp_path: Path) -> None:
+    scan = scan_of([backdrop(1)], tmp_path / "frames")
+    sides = [Gallery(tiny_vlm(), Store(tmp_path), side, scan.frames) for side in (64, 32, 64)]
+    for gallery in sides:
+        list(gallery.fill([0], CancelToken()))
+    assert [gallery.encoded for gallery in sides] == [1, 1, 0]
+    assert sides[0].of(0).dtype == np.float16
+    np.testing.assert_array_equal(sides[0].of(0), sides[2].of(0))
+    straight = tiny_vlm().features([pixels.to_pixels(as_array(Image.open(scan.frames[0].path)), 64)])[0]
+    np.testing.assert_array_equal(sides[2].of(0), straight)

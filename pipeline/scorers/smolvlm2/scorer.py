@@ -90,8 +90,10 @@ class _Run:
                  for text, old in zip(judged.texts, measured.segments, strict=True)]
         fused, curve, flat = fusion.fuse(part, values, same, measured, weight, self._fusion.signals, words)
         loaded = self._vlm.loaded
+        # That the signals alone tell nothing is no news once the model does.
+        heard = () if measured.flat and not flat else measured.warnings
         return Scored(fused, curve, ScorerInfo("smolvlm2", loaded.name, loaded.revision, loaded.device, loaded.dtype),
-                      flat, (*measured.warnings, *self._gallery.warnings),
+                      flat, (*heard, *self._gallery.warnings),
                       {**measured.notes, "summary": context.summary, "highlight": context.highlight,
                        "query": self._query, "detail": self._detail_name, "image_side": self._gallery.side,
                        "frames_encoded": self._gallery.encoded})

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from transformers.models.smolvlm import processing_smolvlm, video_processing_smolvlm
+from transformers.models.smolvlm import processing_smolvlm
+from transformers.models.smolvlm.video_processing_smolvlm import DEFAULT_SYSTEM_MESSAGE
 
 from pipeline.scorers.smolvlm2 import prompt, questions
 from pipeline.scorers.smolvlm2.questions import Context
@@ -30,7 +31,7 @@ def library_text(processor: Any, times_s: list[float], duration_s: float, questi
     inputs = {"pixel_values": SimpleNamespace(shape=(1, len(times_s), 3, 64, 64)), "video_metadata": [metadata]}
     video = processor.replace_video_token(inputs, 0)
     conversation = [
-        {"role": "system", "content": [{"type": "text", "text": video_processing_smolvlm.DEFAULT_SYSTEM_MESSAGE}]},
+        {"role": "system", "content": [{"type": "text", "text": DEFAULT_SYSTEM_MESSAGE}]},
         {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]}]
     template = processing_smolvlm.DEFAULT_CHAT_TEMPLATE
     text = tiny().tokenizer.apply_chat_template(conversation, chat_template=template, add_generation_prompt=True,

@@ -11,9 +11,11 @@ from PIL import Image
 
 from pipeline.errors import Cancelled, ModelError
 from pipeline.progress import CancelToken, Progress, silent
-from pipeline.scorers.smolvlm2 import loading, pixels
+from pipeline.scorers.smolvlm2 import loading, pixels, prompt
+from pipeline.scorers.smolvlm2.asking import Asker, Judged, Subject
 from pipeline.scorers.smolvlm2.gallery import Gallery
-from pipeline.scorers.smolvlm2.model import SmolVLM
+from pipeline.scorers.smolvlm2.model import SmolVLM, View
+from pipeline.scorers.smolvlm2.questions import Context
 from pipeline.scorers.smolvlm2.scorer import DETAILS, SmolVLM2Scorer
 from pipeline.scorers.smolvlm2.store import Store
 from pipeline.settings import FusionWeights, Settings
@@ -106,9 +108,6 @@ def test_a_query_moves_the_ranking(scan: Scan, settings: Settings) -> None:
 
 def test_the_highlight_that_the_model_wrote_is_what_it_looks_for(
         scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.scorers.smolvlm2.asking import Asker
-    from pipeline.scorers.smolvlm2.questions import Context
-
     monkeypatch.setattr(Asker, "understand", lambda *_: Context("Shapes.", "A yellow circle."))
     assert best(run(scan, settings), 1) == [SCENES.index("yellow circle")]
 
@@ -287,3 +286,20 @@ def test_features_are_kept_by_content_and_side(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sides[0].of(0), sides[2].of(0))
     straight = tiny_vlm().features([pixels.to_pixels(as_array(Image.open(scan.frames[0].path)), 64)])[0]
     np.testing.assert_array_equal(sides[2].of(0), straight)
+
+
+def test_what_is_said_of_blank_frames_is_taken_off() -> None:
+    gallery = Gallery(tiny_vlm(), Store(None), 64, ())
+    seen = tuple(tiny_vlm().features([pixels.to_pixels(as_array(draw(backdrop(1), "circle", RED)), 64)]))
+    texts = [prompt.prefix([1.0 + second for second in range(count)], 9.0, 4) for count in (1, 2)]
+    blanks = [Subject(View(text, (gallery.blank(),) * count), f"{count} blank")
+              for text, count in zip(texts, (1, 2), strict=True)]
+    found: list[Judged] = []
+    asker = Asker(tiny_vlm(), Store(None), 64)
+    subjects = [*blanks, Subject(View(texts[0], seen), "red")]
+    shares = list(asker.judge(subjects, blanks, Context("", "A red circle."), None, CancelToken(), found))
+    assert shares[-1] == 1
+    np.testing.assert_allclose(found[0].yes[:2], 0, atol=1e-4)
+    np.testing.assert_allclose(found[0].rating[:2], 0, atol=1e-4)
+    assert found[0].yes[2] > 2
+    assert found[0].rating[2] > 1

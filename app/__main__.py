@@ -41,13 +41,14 @@ def reel(
     aspect: Annotated[str | None, typer.Option(help="Shape of the reel: source.")] = None,
     export: Annotated[str | None, typer.Option(metavar="NAME,...", help="Further files to write.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    detail: Annotated[str | None, typer.Option(help="How closely SmolVLM2 looks: fast, balanced or full.")] = None,
     no_cache: NoCache = False,
     cache_dir: CacheDir = None,
     json: Json = False,
 ) -> None:
     """Make a highlight reel of each VIDEO: OUT/<name>/reel.mp4 and plan.json."""
     settings = _settings(target_s=target, scorer=scorer, model=model, query=query, render=render_mode, aspect=aspect,
-                         device=device, cache=False if no_cache else None, cache_dir=cache_dir)
+                         device=device, detail=detail, cache=False if no_cache else None, cache_dir=cache_dir)
     if export:
         raise SettingsError(f"{export!r} is none of the exports, of which this version has none", "--export")
     jobs = [

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.cache import Cache, load_scan, load_scored, open_cache, save_scan, save_scored, stage_key
-from pipeline.errors import PlanError
+from pipeline.errors import ModelError, PlanError
 from pipeline.media.files import check_writable
 from pipeline.media.probe import probe
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.rendering import Reel, render_reel
 from pipeline.scan import scan as scan_video
-from pipeline.scorers import pick_scorer
+from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
 from pipeline.selection import Material, select
 from pipeline.settings import Settings
-from pipeline.types import Scan, Scored, VideoInfo
+from pipeline.types import Scan, Scored, Segment, VideoInfo
 
 REEL_NAME = "reel.mp4"
 
@@ -142,21 +142,58 @@ def _probe(path: Path, timings: dict[str, float], report: Report, cancel: Cancel
 def _analyse(video: VideoInfo, settings: Settings, timings: dict[str, float], report: Report,
              cancel: CancelToken) -> Analysis:
     """Scan, segment and score a video that was probed."""
-    scorer, notices = pick_scorer(settings)
+    # A model that can't be had is told before the long scan, not after it.
+    scorers, notices = _usable(settings, report, cancel)
     with open_cache(settings) as cache:
         with _timed(timings, "scan"):
             scan = _scan(video, settings, cache, report, cancel)
         with _timed(timings, "score"):
             segments = split(scan.scenes, scan.signals, settings)
-            key = stage_key("score", video.sha256, settings.part("scan"), settings.part("segment"),
-                            {**settings.part("score"), "scorer": scorer.name})
-
-            def make(folder: Path) -> None:
-                save_scored(scorer.score(scan, segments, settings, report, cancel), folder)
-
-            scored, _ = cache.get("score", key, load_scored, make)
+            for scorer, identity in scorers:
+                try:
+                    scored = _score(scorer, identity, video, scan, segments, settings, cache, report, cancel)
+                    break
+                except ModelError as error:
+                    if scorer is scorers[-1][0]:
+                        raise
+                    notices.append(_without(error))
     report(Progress("score", 1.0, "scored every segment"))
     return Analysis(video, scan, scored, timings, (*notices, *scan.warnings, *scored.warnings))
+
+
+def _usable(settings: Settings, report: Report, cancel: CancelToken) -> tuple[list[tuple[Scorer, str]], list[str]]:
+    """The scorers that can be had, best first, each with its identity, and what to say of those that can't.
+
+    Raises ModelError where there is none.
+    """
+    usable: list[tuple[Scorer, str]] = []
+    notices: list[str] = []
+    wanted = candidates(settings)
+    for scorer in wanted:
+        try:
+            usable.append((scorer, scorer.identity(settings, report, cancel)))
+        except ModelError as error:
+            if scorer is wanted[-1]:
+                raise
+            notices.append(_without(error))
+    return usable, notices
+
+
+def _without(error: ModelError) -> str:
+    """What to say where a model is done without."""
+    return f"scored by what can be measured in picture and sound, since SmolVLM2 can't be used: {error}"
+
+
+def _score(scorer: Scorer, identity: str, video: VideoInfo, scan: Scan, segments: Sequence[Segment],
+           settings: Settings, cache: Cache, report: Report, cancel: CancelToken) -> Scored:
+    """The segments' scores, from the cache if they are there."""
+    def make(folder: Path) -> None:
+        save_scored(scorer.score(scan, segments, settings, report, cancel), folder)
+
+    # Which scorer was asked for doesn't matter, only which one answered.
+    read = {**settings.part("score"), "scorer": identity}
+    key = stage_key("score", video.sha256, settings.part("scan"), settings.part("segment"), read)
+    return cache.get("score", key, load_scored, make)[0]
 
 
 def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken) -> Scan:

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# No test may fetch a model, nor be swayed by those that this machine has. The hub's client reads these when it is
+# imported, so they are set before anything else; processes that tests start inherit them.
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent/smolreel-tests"}
+
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT.parent / "shared" / "media"
 NO_SKIPS = "SMOLREEL_NO_SKIPS"

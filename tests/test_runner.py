@@ -208,7 +208,9 @@ def test_an_output_folder_that_is_a_file(tmp_path: Path, video: Path, settings: 
     assert blocked.read_text() == "mine"
 
 
-def test_a_scorer_that_is_not_here(tmp_path: Path, video: Path, settings: Settings) -> None:
-    with pytest.raises(ModelError):
+def test_a_model_that_is_not_here(tmp_path: Path, video: Path, settings: Settings) -> None:
+    with pytest.raises(ModelError, match="SmolVLM2-256M-Video-Instruct"):
         make_reel(video, replace(settings, scorer="smolvlm2"), tmp_path / "out")
-    assert any("SmolVLM2" in warning for warning in analyse(video, replace(settings, scorer="auto")).warnings)
+    assert not settings.cache_dir.exists()
+    (notice,) = analyse(video, replace(settings, scorer="auto")).warnings
+    assert "since SmolVLM2 can't be used" in notice and "\n" not in notice

@@ -1,21 +1,21 @@
-"""Scorers, and which one a run gets."""
+"""Scorers, and which ones a run may use."""
 
 from __future__ import annotations
 
-from pipeline.errors import ModelError
 from pipeline.scorers.base import Scorer
 from pipeline.scorers.signals import SignalsScorer
+from pipeline.scorers.smolvlm2.scorer import SmolVLM2Scorer
 from pipeline.settings import Settings
 
+__all__ = ["Scorer", "candidates"]
 
-def pick_scorer(settings: Settings) -> tuple[Scorer, tuple[str, ...]]:
-    """The scorer that `settings` ask for, and what a person should be told about it.
 
-    Raises ModelError where it was asked for by name and can't be had.
-    """
-    if settings.scorer == "smolvlm2":
-        raise ModelError("this version has no SmolVLM2 scorer yet; use --scorer signals", "smolvlm2")
-    if settings.scorer == "auto":
-        return SignalsScorer(), ("scored by what can be measured in picture and sound, not by SmolVLM2, "
-                                 "which this version doesn't have yet",)
-    return SignalsScorer(), ()
+def candidates(settings: Settings) -> tuple[Scorer, ...]:
+    """The scorers to try, best first; the next one takes over where a model can't be had."""
+    signals = SignalsScorer()
+    by_name: dict[str, tuple[Scorer, ...]] = {
+        "signals": (signals,),
+        "smolvlm2": (SmolVLM2Scorer(signals),),
+        "auto": (SmolVLM2Scorer(signals), signals),
+    }
+    return by_name[settings.scorer]

@@ -15,6 +15,12 @@ class Scorer(Protocol):
 
     name: str
 
+    def identity(self, settings: Settings, report: Report, cancel: CancelToken) -> str:
+        """What a score depends on beside the settings and the video, such as a model's revision; fetches what is
+        missing. Raises ModelError where the scorer can't be had, and Cancelled.
+        """
+        ...
+
     def score(self, scan: Scan, segments: Sequence[Segment], settings: Settings, report: Report,
               cancel: CancelToken) -> Scored:
         """Score every segment.

@@ -36,6 +36,10 @@ class SignalsScorer:
 
     name = "signals"
 
+    def identity(self, settings: Settings, report: Report, cancel: CancelToken) -> str:
+        """Nothing is needed; as `Scorer.identity`."""
+        return self.name
+
     def score(self, scan: Scan, segments: Sequence[Segment], settings: Settings, report: Report,
               cancel: CancelToken) -> Scored:
         """Score every segment from the scan's tracks; as `Scorer.score`."""

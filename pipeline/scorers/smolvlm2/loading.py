@@ -77,6 +77,12 @@ def default_model(device: str) -> str:
     return MIDDLE if device == "mps" else SMALL
 
 
+def locate(name: str | None, wanted_device: str, report: Report, cancel: CancelToken) -> tuple[str, Found]:
+    """The device to use and the model's files, fetched if they aren't here; as `load`, without loading."""
+    device = choose_device(wanted_device)
+    return device, find(name or default_model(device), report, cancel)
+
+
 def load(name: str | None, wanted_device: str, report: Report, cancel: CancelToken, dtype: str | None = None) -> Loaded:
     """The model called `name`, a hub id or a folder, ready to use; the same object for every run of this process.
 
@@ -86,9 +92,8 @@ def load(name: str | None, wanted_device: str, report: Report, cancel: CancelTok
 
     Raises ModelError with one line on what is wrong and what to do; Cancelled.
     """
-    device = choose_device(wanted_device)
+    device, found = locate(name, wanted_device, report, cancel)
     dtype = dtype or choose_dtype(device)
-    found = find(name or default_model(device), report, cancel)
     key = (str(found.folder.resolve()), found.revision, device, dtype)
     with _lock:
         if key not in _loaded:

@@ -12,7 +12,7 @@ from pipeline.scorers.base import Scorer
 from pipeline.scorers.smolvlm2 import fusion, pixels, prompt, questions
 from pipeline.scorers.smolvlm2.asking import Asker, Judged, Subject
 from pipeline.scorers.smolvlm2.gallery import Gallery
-from pipeline.scorers.smolvlm2.loading import Loaded, load
+from pipeline.scorers.smolvlm2.loading import load, locate
 from pipeline.scorers.smolvlm2.model import SmolVLM, View
 from pipeline.scorers.smolvlm2.questions import Context
 from pipeline.scorers.smolvlm2.store import Store
@@ -51,9 +51,10 @@ class SmolVLM2Scorer:
     def __init__(self, signals: Scorer) -> None:
         self._signals = signals
 
-    def prepare(self, settings: Settings, report: Report, cancel: CancelToken) -> Loaded:
-        """Loads the model, so that a run finds out early whether it can be had; ModelError where it can't."""
-        return load(settings.model, settings.device, report, cancel)
+    def identity(self, settings: Settings, report: Report, cancel: CancelToken) -> str:
+        """Name, revision and device of the model, found or fetched but not loaded; as `Scorer.identity`."""
+        device, found = locate(settings.model, settings.device, report, cancel)
+        return f"{found.name} {found.revision} {device}"
 
     def score(self, scan: Scan, segments: Sequence[Segment], settings: Settings, report: Report,
               cancel: CancelToken) -> Scored:
@@ -62,7 +63,7 @@ class SmolVLM2Scorer:
         `notes` has what the model says of the whole video. Raises ModelError, Cancelled.
         """
         measured = self._signals.score(scan, segments, settings, silent, cancel)
-        vlm = SmolVLM(self.prepare(settings, report, cancel))
+        vlm = SmolVLM(load(settings.model, settings.device, report, cancel))
         return _Run(vlm, scan, settings, report, cancel).score(segments, measured)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import tempfile
@@ -15,7 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from app.console import Console, JsonConsole, RichConsole
-from pipeline import Cancelled, CancelToken, Settings, SmolReelError, make_reel, read_plan, render
+from app.presenters import one_line
+from pipeline import Cancelled, CancelToken, Plan, Settings, SmolReelError, make_reel, read_plan, render
 from pipeline.errors import FFmpegError, SettingsError
 
 DONE, FAULT, BAD_INPUT, CANCELLED = 0, 1, 2, 130
@@ -72,7 +74,7 @@ def render_command(
     settings = Settings.from_json(chosen.settings).with_given(cache=False if no_cache else None, cache_dir=cache_dir)
 
     def work(console: Console, token: CancelToken) -> Any:
-        return render(chosen, out, settings, report=console.progress, cancel=token)
+        return render(chosen, out, settings, name=_folder_of(plan, chosen), report=console.progress, cancel=token)
 
     _run([(Path(chosen.video.path).name, work)], JsonConsole() if json else RichConsole(), settings)
 
@@ -91,10 +93,14 @@ def ui(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status; no traceback reaches the user."""
+    for stream in (sys.stdout, sys.stderr):
+        # File names need not be text.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return int(shell(arguments, prog_name="smolreel", standalone_mode=False) or DONE)
     except typer.TyperException as error:
-        return _complain(error.format_message().replace("\n", " ") + " See --help.", BAD_INPUT)
+        return _complain(error.format_message() + " See --help.", BAD_INPUT)
     except SmolReelError as error:
         return _complain(str(error), BAD_INPUT)
     except typer.Exit as done:
@@ -165,6 +171,12 @@ def _folder_names(videos: list[Path]) -> list[str]:
     return names
 
 
+def _folder_of(plan_file: Path, plan: Plan) -> str | None:
+    """The folder name that a plan's reel had, where it was numbered because two videos share a stem."""
+    stem, folder = Path(plan.video.path).stem, plan_file.absolute().parent.name
+    return folder if folder.startswith(f"{stem}-") and folder.removeprefix(f"{stem}-").isdigit() else None
+
+
 def _cancel_on_signals(token: CancelToken) -> None:
     """The first Ctrl-C (or termination) asks the run to stop and clean up, the second stops it at once."""
     def ask(number: int, _: FrameType | None) -> None:
@@ -191,7 +203,7 @@ def _log_fault(message: str, cache_dir: Path) -> str:
 
 def _complain(message: str, status: int) -> int:
     """Say what is wrong in one line on standard error."""
-    print(f"smolreel: {message}", file=sys.stderr)
+    print(f"smolreel: {one_line(message)}", file=sys.stderr)
     return status
 
 

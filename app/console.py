@@ -11,11 +11,16 @@ from typing import Any, Protocol
 import rich.console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from app.presenters import clock, reel_facts, summary_lines
+from app.presenters import clock, one_line, reel_facts, summary_lines
 from pipeline import Progress as Event
 from pipeline import Reel, Result
 
 _STAGES = {"probe": "Opening", "scan": "Scanning", "score": "Scoring", "render": "Rendering"}
+
+
+def complaint(subject: str, message: str) -> str:
+    """One line on what went wrong with what."""
+    return one_line(f"smolreel: {subject}: {message}" if subject else f"smolreel: {message}")
 
 
 class Console(Protocol):
@@ -65,16 +70,16 @@ class RichConsole:
     def result(self, subject: str, result: Result | Reel) -> None:
         """Say where the reel is and what is in it."""
         reel = result.reel if isinstance(result, Result) else result
-        self._output.print(f"{subject}: {clock(reel.duration_s)} reel in {reel.path}", markup=False)
+        self._output.print(one_line(f"{subject}: {clock(reel.duration_s)} reel in {reel.path}"), markup=False)
         if isinstance(result, Result):
             for line in summary_lines(result.plan):
                 self._output.print(f"  {line}", markup=False)
             for warning in result.plan.warnings:
-                self._errors.print(f"smolreel: {subject}: note: {warning}", markup=False)
+                self._errors.print(complaint(subject, f"note: {warning}"), markup=False)
 
     def error(self, subject: str, message: str) -> None:
         """One line on standard error."""
-        self._errors.print(f"smolreel: {subject}: {message}" if subject else f"smolreel: {message}", markup=False)
+        self._errors.print(complaint(subject, message), markup=False)
 
 
 class JsonConsole:
@@ -101,7 +106,7 @@ class JsonConsole:
     def error(self, subject: str, message: str) -> None:
         """The error object; the same line goes to standard error, as without --json."""
         self._print({"event": "error", "video": subject, "message": message})
-        print(f"smolreel: {subject}: {message}" if subject else f"smolreel: {message}", file=sys.stderr)
+        print(complaint(subject, message), file=sys.stderr)
 
     def _print(self, values: dict[str, Any]) -> None:
-        print(json.dumps(values, ensure_ascii=False), flush=True)
+        print(json.dumps(values), flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from pipeline import Progress, SmolReelError, make_reel
 _SAMPLE = Path(__file__).resolve().parent.parent / "assets" / "sample.mp4"
 # How much of the whole each stage takes, for one bar over all of them.
 _SHARES = {"probe": (0.0, 0.02), "scan": (0.02, 0.6), "score": (0.6, 0.65), "render": (0.65, 1.0)}
+# Results go when the server stops; Gradio keeps copies of its own for as long as the page says.
+_RUNS = tempfile.TemporaryDirectory(prefix="smolreel-page-")
 _log = logging.getLogger("smolreel")
 
 
@@ -36,12 +39,14 @@ def make(video: str | None, target_s: float, bar: gr.Progress = gr.Progress()) -
         start, end = _SHARES.get(event.stage, (0.0, 1.0))
         bar(start + (end - start) * (event.fraction or 0.0), desc=event.message)
 
-    folder = Path(tempfile.mkdtemp(prefix="smolreel-"))
+    folder = Path(tempfile.mkdtemp(dir=_RUNS.name))
     try:
         result = make_reel(video, settings_from(target_s), folder, report=report)
     except SmolReelError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         raise gr.Error(str(error), title="That didn't work", print_exception=False) from error
     except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
         _log.exception("a run failed")
         raise gr.Error("Something went wrong on our side. The log has the details.", title="Sorry",
                        print_exception=False) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pipeline import Plan, Reel, Result
@@ -14,6 +15,11 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{start}:{tenths // 10:02d}.{tenths % 10}"
+
+
+def one_line(text: str) -> str:
+    """The text with line breaks and other control characters written out, as file names can hold them."""
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def clip_rows(plan: Plan) -> list[list[str]]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pipeline.errors import OutputError
 from pipeline.media.files import disk_error
 from pipeline.settings import Settings
 from pipeline.types import SampledFrame, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Signals
@@ -22,7 +23,7 @@ from pipeline.types import SampledFrame, Scan, Scene, Scored, ScoredSegment, Sco
 T = TypeVar("T")
 
 # Raise a stage's number when its code changes what it returns: what older code left behind is then not found.
-STAGE_VERSIONS = {"scan": 1, "score": 1}
+STAGE_VERSIONS = {"scan": 1, "segment": 1, "score": 1}
 
 
 # What readers raise over files that are torn, or altered by other hands.
@@ -57,7 +58,8 @@ class Cache:
             place.parent.mkdir(parents=True, exist_ok=True)
             fresh = Path(tempfile.mkdtemp(prefix=f".{key[:8]}-", dir=place.parent))
         except OSError as error:
-            raise disk_error(error, self.root) from error
+            raise OutputError(f"the cache can't be written ({error.strerror or error}); choose another with "
+                              "--cache-dir, or do without it with --no-cache", str(self.root)) from error
         try:
             make(fresh)
             try:
@@ -81,13 +83,13 @@ def open_cache(settings: Settings) -> Iterator[Cache]:
         yield Cache(Path(folder))
 
 
-def stage_key(stage: str, content: str, *inputs: Any) -> str:
-    """A key for `stage` on a video.
+def stage_key(stage: str, source: str, *inputs: Any) -> str:
+    """A key for a result of `stage`.
 
-    content: hex digest of the video's bytes
+    source: hex digest of the video's bytes, or the key of the stage that this one goes on from
     inputs: JSON values of everything else that the result depends on
     """
-    text = json.dumps([stage, STAGE_VERSIONS[stage], content, inputs], sort_keys=True)
+    text = json.dumps([stage, STAGE_VERSIONS[stage], source, inputs], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -98,6 +100,7 @@ def save_scan(scan: Scan, folder: Path) -> None:
         "frame_count": scan.frame_count,
         "scenes": [[s.start_s, s.end_s] for s in scan.scenes],
         "frames": [[frame.time_s, frame.path.name] for frame in scan.frames],
+        "holes": [[s.start_s, s.end_s] for s in scan.holes],
         "warnings": list(scan.warnings),
     }
     tracks = {name: track for name, track in asdict(scan.signals).items() if track is not None}
@@ -117,8 +120,8 @@ def load_scan(folder: Path) -> Scan:
     for frame in frames:
         if frame.path.stat().st_size == 0:
             raise ValueError(f"{frame.path} is empty")
-    return Scan(facts["duration_s"], facts["frame_count"], tuple(Scene(a, b) for a, b in facts["scenes"]), signals,
-                frames, tuple(facts["warnings"]))
+    scenes, holes = (tuple(Scene(a, b) for a, b in facts[name]) for name in ("scenes", "holes"))
+    return Scan(facts["duration_s"], facts["frame_count"], scenes, signals, frames, holes, tuple(facts["warnings"]))
 
 
 def save_scored(scored: Scored, folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ FILE_NAME = "plan.json"
 _LARGEST_BYTES = 64 << 20
 # Times are written to the microsecond: finer than any sample, and free of floating-point tails.
 _DIGITS = 6
+_LARGEST_NUMBER = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,13 @@ class Plan:
 
     def write(self, path: Path) -> None:
         """Write plan.json; it appears under `path` only when it is whole. Raises OutputError."""
-        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        write_whole(path, text.encode() + b"\n")
+        document = self.to_json()
+        try:
+            data = json.dumps(document, indent=1, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            # A file's name need not be text; escaped, it is kept as it is.
+            data = json.dumps(document, indent=1).encode()
+        write_whole(path, data + b"\n")
 
 
 def read_plan(path: Path) -> Plan:
@@ -105,7 +110,7 @@ def read_plan(path: Path) -> Plan:
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise PlanError("is too large for a plan; name the plan.json of a reel", subject)
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except OSError as error:
         raise PlanError(f"can't be read ({error.strerror}); name the plan.json of a reel", subject) from error
     except (ValueError, RecursionError) as error:
@@ -114,6 +119,11 @@ def read_plan(path: Path) -> Plan:
         return _parse(document, path.parent)
     except _Fault as fault:
         raise PlanError(f"{fault}; correct the plan", subject) from fault
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are no JSON, although Python reads them."""
+    raise ValueError(f"{name} is not allowed")
 
 
 class _Fault(ValueError):
@@ -156,7 +166,7 @@ def _clip(value: Any, where: str) -> Clip:
     start_s, end_s = _bounds(value, where)
     score = value.get("score")
     return Clip(start_s, end_s, None if score is None else _number(score, f"{where}.score"),
-                str(value.get("description", "")), str(value.get("reason", "")))
+                str(value.get("description") or ""), str(value.get("reason") or ""))
 
 
 def _segment(value: Any, where: str) -> ScoredSegment:
@@ -165,7 +175,7 @@ def _segment(value: Any, where: str) -> ScoredSegment:
     parts = {str(k): _number(v, f"{where}.parts.{k}")
              for k, v in _mapping(value.get("parts", {}), f"{where}.parts").items()}
     return ScoredSegment(start_s, end_s, _number(value.get("score"), f"{where}.score"), parts,
-                         str(value.get("description", "")))
+                         str(value.get("description") or ""))
 
 
 def _bounds(value: Any, where: str) -> tuple[float, float]:
@@ -179,7 +189,7 @@ def _bounds(value: Any, where: str) -> tuple[float, float]:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST_NUMBER:
         raise _Fault(f"{where} is {value!r} and must be a number")
     return float(value)
 

@@ -93,7 +93,8 @@ def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
     """Choose the clips: pure, milliseconds; the same input gives the same plan."""
     settings = settings or Settings()
     video, scan, scored = analysis.video, analysis.scan, analysis.scored
-    clips = select(Material(scan.duration_s, video.fps, scan.scenes, scored, scan.signals.looks), settings)
+    shown = [scene for scene in scan.scenes if scene not in scan.holes]
+    clips = select(Material(scan.duration_s, video.fps, shown, scored, scan.signals.looks), settings)
     return Plan(
         video=PlanVideo(str(video.path), video.sha256, scan.duration_s, video.fps, video.width, video.height,
                         video.rotation_deg, video.has_audio),
@@ -191,8 +192,8 @@ def _score(scorer: Scorer, identity: str, video: VideoInfo, scan: Scan, segments
         save_scored(scorer.score(scan, segments, settings, report, cancel), folder)
 
     # Which scorer was asked for doesn't matter, only which one answered.
-    read = {**settings.part("score"), "scorer": identity}
-    key = stage_key("score", video.sha256, settings.part("scan"), settings.part("segment"), read)
+    segmented = stage_key("segment", _scan_key(video, settings), settings.part("segment"))
+    key = stage_key("score", segmented, {**settings.part("score"), "scorer": identity})
     return cache.get("score", key, load_scored, make)[0]
 
 
@@ -203,9 +204,14 @@ def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, ca
         frames.mkdir()
         save_scan(scan_video(video, settings, frames, report, cancel), folder)
 
-    scan, _ = cache.get("scan", stage_key("scan", video.sha256, settings.part("scan")), load_scan, make)
+    scan, _ = cache.get("scan", _scan_key(video, settings), load_scan, make)
     report(Progress("scan", 1.0, f"found {len(scan.scenes)} scenes"))
     return scan
+
+
+def _scan_key(video: VideoInfo, settings: Settings) -> str:
+    """What a scan is kept under, and what all that goes on from it is keyed by."""
+    return stage_key("scan", video.sha256, settings.part("scan"))
 
 
 def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, report: Report,

@@ -15,7 +15,7 @@ from pipeline.progress import CancelToken, Progress, Report
 from pipeline.scenes import CutFinder
 from pipeline.settings import Settings
 from pipeline.signals import SAMPLE_RATE, PictureMeter, SoundMeter
-from pipeline.types import SampledFrame, Scan, VideoInfo
+from pipeline.types import Interval, SampledFrame, Scan, VideoInfo
 
 # Pixels of the picture that is measured: cuts and motion show as well at this size as at any other.
 _SMALL_AREA = 320 * 180
@@ -44,8 +44,7 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
             heard = True
             sounds.push(event.time_s, event.samples)
         else:
-            warnings.append(f"the {_TRACK[event.kind]} is damaged at {event.time_s:.1f} s; "
-                            f"what can be decoded is used")
+            warnings.append(_TELL[event.kind].format(max(0.0, event.time_s)))
             if event.kind == "video":
                 eye.lose()
     if eye.count == 0:
@@ -56,10 +55,35 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     duration_s = eye.last_s + video.frame_s
     signals = eye.pictures.finish(duration_s, sounds.finish(duration_s) if heard else None)
     report(Progress("scan", 1.0, "looking for scenes"))
-    return Scan(duration_s, eye.count, eye.cuts.finish(duration_s), signals, tuple(eye.frames), tuple(warnings))
+    holes = [gap for gap in eye.gaps if _is_hole(gap, sounds if heard else None)]
+    for hole in holes:
+        eye.cuts.break_at(hole.start_s)
+        eye.cuts.break_at(hole.end_s)
+        warnings.append(f"the file holds nothing from {hole.start_s:.0f} to {hole.end_s:.0f} s; "
+                        "that stretch is left out")
+    scenes = eye.cuts.finish(duration_s)
+    empty = tuple(s for s in scenes if any(hole.overlap_s(s) > 0.9 * s.duration_s for hole in holes))
+    return Scan(duration_s, eye.count, scenes, signals, tuple(eye.frames), empty, tuple(warnings))
 
 
-_TRACK = {"video": "picture", "audio": "sound"}
+def _is_hole(gap: Interval, sounds: SoundMeter | None) -> bool:
+    """Whether a stretch without frames is one in which nothing was recorded."""
+    if sounds is None:
+        return gap.duration_s >= _SILENT_HOLE_S
+    return sounds.heard_share(gap.start_s, gap.end_s) < _HEARD_SHARE
+
+
+# A stretch without frames is a still picture (a slide, a screen on which nothing moves) as long as there is sound; a
+# file without sound gets the benefit of the doubt for longer.
+_HOLE_S = 10.0
+_SILENT_HOLE_S = 60.0
+_HEARD_SHARE = 0.1
+_TELL = {
+    "video": "the picture is damaged at {:.1f} s; what can be decoded is used",
+    "audio": "the sound is damaged at {:.1f} s; what can be decoded is used",
+    "clock": "the clock jumps back at {:.1f} s, as in files that were joined carelessly; what was shown before is left "
+             "out, and converting the file first may save it",
+}
 
 
 class _Eye:
@@ -69,6 +93,7 @@ class _Eye:
         self.cuts = CutFinder(video.fps, settings)
         self.pictures = PictureMeter()
         self.frames: list[SampledFrame] = []
+        self.gaps: list[Interval] = []
         self.count = 0
         self.last_s = 0.0
         self._video, self._settings, self._frame_dir = video, settings, frame_dir
@@ -82,11 +107,14 @@ class _Eye:
             # Whatever was lost, the two sides of the hole are not one shot.
             self.cuts.break_at(self.last_s + self._video.frame_s)
             self.cuts.break_at(picture.time_s)
+        elif picture.time_s - self.last_s > _HOLE_S:
+            self.gaps.append(Interval(self.last_s + self._video.frame_s, picture.time_s))
         self._lost = False
         small = small_bgr(picture.frame, *self._size)
         self.cuts.push(picture.time_s, small)
         self.pictures.push(picture.time_s, small)
-        if picture.time_s >= self._next_sample_s - 1e-6:
+        new_scene = bool(self.frames) and self.cuts.newest_s > self.frames[-1].time_s
+        if picture.time_s >= self._next_sample_s - 1e-6 or new_scene:
             self._sample(picture)
         self.count += 1
         self.last_s = picture.time_s

@@ -33,8 +33,10 @@ _REACH = 4
 _LASTING_SHARE = 0.5
 _TINY = (32, 18)
 # Drawn films and screen recordings show each picture several times. Beside pictures that don't change at all, every
-# step of a motion looks like a cut, so that this many repeats, and no more, are kept from the detector.
+# step of a motion looks like a cut, so that this many repeats are kept from the detector. What stands longer is a
+# still picture, beside which a change is a cut indeed.
 _REPEATS = 4
+_STILL_S = 0.2
 _REPEAT_CHANGE = 0.3
 
 
@@ -65,6 +67,7 @@ class CutFinder:
         self._recent: deque[_Seen] = deque(maxlen=2 * _REACH + (_REPEATS + 1) * _WINDOW)
         self._waiting: list[float] = []
         self._repeats = 0
+        self._fed_s = -1.0
         self._cuts: list[float] = []
         self._fade_cuts: list[float] = []
 
@@ -79,8 +82,9 @@ class CutFinder:
         seen = _Seen(time_s, tiny.astype(np.int16), float(tiny.mean()))
         repeat = bool(self._recent) and _difference(seen, self._recent[-1]) < _REPEAT_CHANGE
         self._recent.append(seen)
-        self._repeats = self._repeats + 1 if repeat and self._repeats < _REPEATS else 0
-        if not self._repeats:
+        self._repeats = self._repeats + 1 if repeat else 0
+        if not 0 < self._repeats <= _REPEATS or time_s - self._fed_s >= _STILL_S:
+            self._fed_s = time_s
             self._waiting += [cut.seconds for cut in self._hard.process_frame(code, image)]
         for detector, share in zip(self._fades, (_BLANK_SHARE, 1 - _BLANK_SHARE), strict=True):
             # The detector compares the mean of what it is shown with its threshold. The mean of the whole picture
@@ -92,6 +96,11 @@ class CutFinder:
     def break_at(self, time_s: float) -> None:
         """Put a cut at `time_s` whatever the picture says: frames are missing there."""
         self._cuts.append(time_s)
+
+    @property
+    def newest_s(self) -> float:
+        """The last cut that was found so far, 0 where there is none."""
+        return self._cuts[-1] if self._cuts else 0.0
 
     def finish(self, duration_s: float) -> tuple[Scene, ...]:
         """The scenes; they tile [0, duration_s)."""

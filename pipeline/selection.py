@@ -46,7 +46,7 @@ class Material:
 
     duration_s: of the video
     fps: its frames a second; clips are whole frames long
-    scenes: they tile [0, duration_s)
+    scenes: what may be shown: those that tile [0, duration_s), without holes in the file
     scored: segments and curve
     looks: (n, d) unit-norm descriptors, one a second
     """
@@ -75,7 +75,7 @@ def select(material: Material, settings: Settings) -> tuple[Clip, ...]:
     """
     if material.duration_s <= min(settings.whole_below_s, settings.target_s):
         return (_clip(Interval(0.0, material.duration_s), material, "the whole video: it is short already"),)
-    budget = budget_s(material.duration_s, settings)
+    budget = budget_s(sum(scene.duration_s for scene in material.scenes), settings)
     shortest = min(settings.min_clip_s, budget)
     intervals = _choose(material, settings, budget, shortest)
     if sum(i.duration_s for i in intervals) < _FILLED_SHARE * budget and shortest > _SHORTEST_CLIP_S:

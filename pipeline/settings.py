@@ -117,6 +117,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         _validate(self)
+        object.__setattr__(self, "cache_dir", Path(self.cache_dir))
         if self.min_segment_s * 2 > self.max_segment_s:
             raise SettingsError(f"{self.max_segment_s:g} is less than twice min_segment_s "
                                 f"({self.min_segment_s:g}); long scenes could not be tiled", "max_segment_s")

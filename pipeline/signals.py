@@ -23,6 +23,7 @@ _HOP = 512
 _LOOKS_A_SECOND = 4
 # Novelty compares each second with at most this many others, spread evenly, so that cost grows in a straight line.
 _REFERENCES = 512
+_BLOCK = 4096
 # With this many frames in a second, the largest change among them is left out of its motion: it may be a cut.
 _ROBUST_COUNT = 4
 
@@ -126,6 +127,11 @@ class SoundMeter:
         self._pending = self._pending[blocks * _HOP:]
         self._pending_s += blocks * _HOP / SAMPLE_RATE
 
+    def heard_share(self, start_s: float, end_s: float) -> float:
+        """Share of the whole seconds of a stretch in which there were any samples, silent or not."""
+        seconds = range(math.ceil(start_s), max(math.ceil(start_s) + 1, math.floor(end_s)))
+        return sum(second in self._power for second in seconds) / len(seconds)
+
     def finish(self, duration_s: float) -> tuple[FloatTrack, FloatTrack]:
         """Loudness in dB below full scale (RMS over the second) and onset strength, ceil(duration_s) long."""
         count = max(1, math.ceil(duration_s - 1e-6))
@@ -184,5 +190,6 @@ def _unit(vector: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
 def _novelty(looks: npt.NDArray[np.float32]) -> FloatTrack:
     """Mean distance of each second's look from the others', 0 to 1."""
     step = max(1, math.ceil(len(looks) / _REFERENCES))
-    similarity = np.clip(looks @ looks[::step].T, -1, 1).mean(axis=1)
-    return np.asarray((1 - similarity) / 2, dtype=np.float64)
+    others = looks[::step].T
+    blocks = [np.clip(looks[i:i + _BLOCK] @ others, -1, 1).mean(axis=1) for i in range(0, len(looks), _BLOCK)]
+    return np.asarray((1 - np.concatenate(blocks)) / 2, dtype=np.float64)

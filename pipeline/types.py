@@ -192,7 +192,8 @@ class Scan:
     frame_count: frames that could be decoded
     scenes: they tile [0, duration_s)
     signals: per-second tracks
-    frames: about `Settings.sample_fps` a second and one for every scene at least, in time order
+    frames: about `Settings.sample_fps` a second, and one for every scene of half a second or more, in time order
+    holes: those of the scenes in which the file shows nothing: neither frames nor sound
     warnings: what went wrong without stopping the pass, for people
     """
 
@@ -201,6 +202,7 @@ class Scan:
     scenes: tuple[Scene, ...]
     signals: Signals
     frames: tuple[SampledFrame, ...]
+    holes: tuple[Scene, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

@@ -87,6 +87,20 @@ def test_two_videos_of_one_name(tmp_path: Path, video: Path) -> None:
     other = write_video(tmp_path / "other" / video.name, [textured(3)] * 100)
     assert run("reel", video, other, "-o", tmp_path / "out", "--target", "5").returncode == 0
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"my clip", "my clip-2"}
+    first = (tmp_path / "out" / "my clip" / "reel.mp4").read_bytes()
+    done = run("render", tmp_path / "out" / "my clip-2" / "plan.json", "-o", tmp_path / "out")
+    assert done.returncode == 0 and (tmp_path / "out" / "my clip" / "reel.mp4").read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["two\nlines.mp4", "100%.mp4", "'\"$;.mp4", "\u6620\u753b \U0001f3ac.mp4",
+                                  "bad\udcff.mp4", "[bold]x[b].mp4", "-y.mp4"])
+def test_any_name_will_do(tmp_path: Path, video: Path, name: str) -> None:
+    odd = video.rename(tmp_path / name)
+    done = run("reel", odd, "-o", tmp_path / "out", "--target", "5", "--scorer", "signals", errors="backslashreplace")
+    assert done.returncode == 0 and (tmp_path / "out" / odd.stem / "reel.mp4").is_file()
+    assert (tmp_path / "out" / odd.stem / "plan.json").is_file()
+    odd.unlink()
+    assert run("reel", odd, "-o", tmp_path / "out", errors="backslashreplace").stderr.count("\n") == 1
 
 
 def bad_inputs(folder: Path) -> dict[str, Path]:

@@ -76,7 +76,8 @@ def test_a_plan_by_hand_needs_only_bounds(tmp_path: Path) -> None:
     ({"clips": [{"start_s": 1}]}, r"clips\[0\].end_s is None"),
     ({"clips": [{"start_s": "1", "end_s": 2}]}, r"clips\[0\].start_s is '1'"),
     ({"clips": [{"start_s": True, "end_s": 2}]}, "must be a number"),
-    ({"clips": [{"start_s": float("nan"), "end_s": 2}]}, "is nan"),
+    ({"clips": [{"start_s": 1, "end_s": 10**400}]}, "must be a number"),
+    ({"unknown": float("nan")}, "NaN is not allowed"),
 ])
 def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     with pytest.raises(PlanError, match=says) as caught:
@@ -90,6 +91,17 @@ def test_what_is_no_plan(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(PlanError):
         read_plan(path)
+
+
+def test_text_that_is_no_text_survives(tmp_path: Path) -> None:
+    plan = replace(a_plan(), video=replace(a_plan().video, path="/videos/bad\udcff.mp4"))
+    plan.write(tmp_path / "plan.json")
+    assert read_plan(tmp_path / "plan.json").video.path == "/videos/bad\udcff.mp4"
+
+
+def test_null_is_no_text(tmp_path: Path) -> None:
+    plan = read_plan(written(tmp_path, {"clips": [{"start_s": 1, "end_s": 2, "description": None}]}))
+    assert plan.clips[0].description == ""
 
 
 def test_a_missing_plan(tmp_path: Path) -> None:

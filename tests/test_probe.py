@@ -92,6 +92,7 @@ BAD = {
     "text.mp4": (b"Dear diary, today I filmed nothing.\n" * 40, "text file"),
     "list.mp4": (b"#EXTM3U\n#EXTINF:4,\nsecret.ts\n", "playlist"),
     "concat.mp4": (b"ffconcat version 1.0\nfile other.mp4\n", "playlist"),
+    "list.xspf": (b"<?xml version='1.0'?><playlist/>" + b" " * 100, "playlist"),
     "noise.mp4": (bytes(range(256)) * 64, "no video that can be read"),
 }
 
@@ -102,6 +103,12 @@ def test_what_is_no_video_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=says) as caught:
         probe(write(tmp_path / name, content))
     assert str(caught.value).startswith(name) and "\n" not in str(caught.value)
+
+
+def test_raw_streams_are_named(tmp_path: Path) -> None:
+    raw = write_video(tmp_path / "raw.h264", [textured(0)] * 25)
+    with pytest.raises(InputError, match="raw stream without timestamps"):
+        probe(raw)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from pipeline.rendering.graph import (
 )
 from pipeline.settings import Settings
 from pipeline.types import Clip, HeaderClaims, VideoInfo
+from tests.making import textured, write_video
 
 QUICK = Settings(preset="ultrafast", crf=28)
 BITS = 10
@@ -606,3 +607,15 @@ def test_progress_rises_to_one(talk: Path, tmp_path: Path) -> None:
     fractions = [p.fraction for p in seen]
     assert fractions == sorted(fractions, key=lambda f: f or 0.0) and fractions[-1] == 1.0
     assert {p.stage for p in seen} == {"render"} and "clip 2 of 2" in " ".join(p.message for p in seen)
+
+
+def test_a_picture_that_changes_its_size_midway(tmp_path: Path) -> None:
+    parts = []
+    for number, size in enumerate([(320, 180), (160, 90)]):
+        part = tmp_path / f"{number}.ts"
+        times = [4 * number + i / 25 for i in range(100)]
+        parts.append(write_video(part, [textured(7, *size)] * 100, times_s=times, options={"bf": "0"}).read_bytes())
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(parts))
+    reel = render(probe(joined), [Clip(2.02, 6.02, None, "", "")], tmp_path)
+    assert reel.duration_s == pytest.approx(4, abs=0.05) and (reel.width, reel.height) == (320, 180)

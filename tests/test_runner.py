@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+import pipeline.cache
 import pipeline.media.frames
 import pipeline.runner
 from assets import make_sample
@@ -183,6 +184,24 @@ def test_a_plan_of_another_file_is_refused(tmp_path: Path, video: Path, settings
     with pytest.raises(PlanError, match="not the file"):
         render(plan, tmp_path / "out", settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_video_is_never_written_over(tmp_path: Path, video: Path, settings: Settings) -> None:
+    folder = tmp_path / "reel"
+    folder.mkdir()
+    own = video.rename(folder / "reel.mp4")
+    before = own.read_bytes()
+    with pytest.raises(OutputError, match="the video itself"):
+        make_reel(own, settings, tmp_path)
+    assert own.read_bytes() == before
+
+
+def test_scores_go_with_their_scan(video: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    analyse(video, settings)
+    scored = list((settings.cache_dir / "score").iterdir())
+    monkeypatch.setitem(pipeline.cache.STAGE_VERSIONS, "scan", 99)
+    analyse(video, settings)
+    assert len(list((settings.cache_dir / "score").iterdir())) == len(scored) + 1
 
 
 @pytest.mark.parametrize("stage", ["scan", "render"])

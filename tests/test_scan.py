@@ -113,6 +113,33 @@ def test_a_hole_in_the_middle_is_passed_over(tmp_path: Path) -> None:
     assert found.scenes[-1].end_s == found.duration_s
 
 
+def test_stretches_without_anything_are_holes(tmp_path: Path) -> None:
+    times = [*(i / 25 for i in range(100)), *(100 + i / 25 for i in range(100))]
+    pictures = [np.roll(textured(0), i, 1) for i in range(200)]
+    silent = scanned(write_video(tmp_path / "silent.mp4", pictures, times_s=times), tmp_path)
+    assert [(hole.start_s, hole.end_s) for hole in silent.holes] == [(pytest.approx(4, abs=0.6), pytest.approx(100))]
+    assert any("holds nothing from" in warning for warning in silent.warnings)
+    # A slide that stands while somebody speaks is none.
+    talk = scanned(write_video(tmp_path / "talk.mp4", pictures, times_s=times, sound=tone(104, 0.1)), tmp_path)
+    assert not talk.holes and len(talk.scenes) == 1
+
+
+def test_a_clock_that_jumps_back_is_told(tmp_path: Path) -> None:
+    parts = [write_video(tmp_path / f"{i}.ts", [textured(i)] * 100).read_bytes() for i in range(2)]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(parts))
+    found = scanned(joined, tmp_path)
+    assert found.duration_s == pytest.approx(4, abs=0.1)
+    assert any("jumps back" in warning for warning in found.warnings)
+
+
+def test_every_shot_has_a_frame_put_aside(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "fast.mp4", [textured(i // 15) for i in range(150)])
+    found = scanned(path, tmp_path, Settings(sample_fps=0.5))
+    assert len(found.scenes) == 10
+    assert all(any(scene.start_s <= f.time_s < scene.end_s for f in found.frames) for scene in found.scenes)
+
+
 def test_sound_that_breaks_off(media: Path, tmp_path: Path) -> None:
     found = scanned(media / "odd" / "failing_audio_11s.mp4", tmp_path)
     assert found.duration_s == pytest.approx(11.2, abs=0.1) and found.signals.loudness_db is not None

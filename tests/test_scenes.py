@@ -97,8 +97,9 @@ def test_drawings_that_are_shown_twice_are_no_cuts() -> None:
     assert cuts_in([np.roll(textured(9), 12 * (i // 2), 1) for i in range(100)]) == []
 
 
-def test_a_slide_show_is_all_cuts() -> None:
-    assert cuts_in([textured(i // 25) for i in range(100)]) == [25, 50, 75]
+@pytest.mark.parametrize(("fps", "each"), [(25, 25), (25, 10), (5, 10), (5, 5), (1, 5)])
+def test_a_slide_show_is_all_cuts(fps: int, each: int) -> None:
+    assert cuts_in([textured(i // each) for i in range(5 * each)], fps) == [each, 2 * each, 3 * each, 4 * each]
 
 
 def scanned(path: Path, folder: Path) -> Scan:

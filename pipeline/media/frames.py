@@ -17,6 +17,9 @@ from pipeline.media.opening import open_media
 from pipeline.progress import CancelToken
 from pipeline.types import VideoInfo
 
+# A clock that goes back by more than this isn't rounding: the file was cut together without being made one.
+_BACKWARDS_S = 1.0
+
 Image = npt.NDArray[np.uint8]
 
 
@@ -49,7 +52,7 @@ class Damage:
     """Something that can't be decoded.
 
     time_s: where it begins
-    kind: "video" or "audio"
+    kind: "video"; "audio"; "clock" where time goes backwards, and frames that were shown before are left out
     """
 
     time_s: float
@@ -72,7 +75,7 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[
         if video.audio_stream is not None:
             wanted.append(container.streams[video.audio_stream])
         sound = _SoundDecoder(sample_rate, video.origin_s)
-        reached_s, whole = 0.0, True
+        reached_s, whole, backwards = -1e-6, True, False
         packets = container.demux(*wanted)
         while True:
             cancel.check()
@@ -98,9 +101,12 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[
                 if not whole or frame.pts is None:
                     continue
                 time_s = float(frame.time or 0.0) - video.origin_s
-                if time_s >= 0:
+                if time_s > reached_s:
                     reached_s = time_s
                     yield Picture(time_s, frame)
+                elif time_s < reached_s - _BACKWARDS_S and not backwards:
+                    backwards = True
+                    yield Damage(reached_s, "clock")
 
 
 class _SoundDecoder:

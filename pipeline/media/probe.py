@@ -24,7 +24,7 @@ from pipeline.progress import CancelToken
 from pipeline.types import HeaderClaims, VideoInfo
 
 # A timestamp further out than this is a broken clock, not a video.
-_LONGEST_S = 7 * 24 * 3600.0
+_LONGEST_S = 2 * 24 * 3600.0
 # Containers that round timestamps to a millisecond make even spacing look uneven by this much.
 _JITTER_S = 0.0016
 _TRANSFERS = {16: "pq", 18: "hlg"}
@@ -41,7 +41,7 @@ def probe(path: Path, cancel: CancelToken | None = None) -> VideoInfo:
     subject = path.name
     with open_media(path, subject) as container:
         stream = _video_stream(container, subject)
-        times, durations = _walk_packets(container, stream, cancel)
+        times, durations = _walk_packets(container, stream, subject, cancel)
         header = _header(container, stream)
         container_start_s = (container.start_time or 0) / av.time_base
         audio_stream = _audio_stream(container)
@@ -116,11 +116,12 @@ def _audio_stream(container: av.container.InputContainer) -> int | None:
     return max(usable, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), -s.index)).index
 
 
-def _walk_packets(container: av.container.InputContainer, stream: av.VideoStream,
+def _walk_packets(container: av.container.InputContainer, stream: av.VideoStream, subject: str,
                   cancel: CancelToken) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Presentation times and durations of the stream's packets in seconds, sorted by time; no decoding."""
     base = stream.time_base or Fraction(1, av.time_base)
     rows: list[tuple[float, float]] = []
+    timeless = 0
     packets = container.demux(stream)
     while True:
         cancel.check()
@@ -132,8 +133,12 @@ def _walk_packets(container: av.container.InputContainer, stream: av.VideoStream
             # The file ends in the middle of something: what came before is still a video.
             break
         at = packet.dts if packet.pts is None else packet.pts
-        if packet.size and at is not None and not packet.is_discard:
+        if packet.size and at is None:
+            timeless += 1
+        elif packet.size and at is not None and not packet.is_discard:
             rows.append((float(at * base), float((packet.duration or 0) * base)))
+    if timeless and not rows:
+        raise InputError("is a raw stream without timestamps; save it in a container first, such as MP4", subject)
     rows.sort()
     table = np.array(rows, dtype=np.float64).reshape(-1, 2)
     return table[:, 0], table[:, 1]

@@ -63,6 +63,8 @@ def render_reel(video: VideoInfo, clips: Sequence[Clip], target: Path, settings:
             raise OutputError(f"can't be made ({error.strerror}); choose another folder", str(folder)) from error
     if target.is_dir():
         raise OutputError("is a folder; name a file for the reel", str(target))
+    if target.exists() and target.samefile(video.path):
+        raise OutputError("is the video itself; choose another output folder", str(target))
     jobs = clip_jobs(video, clips, settings, cancel)
     total = sum(job.frames for job in jobs)
     files, done = [], 0

@@ -49,8 +49,9 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
 
     on_progress: called with the share that is done, 0 to 1
 
-    A sound track that ffmpeg refuses becomes silence; where a jump into the file leads nowhere, the file is decoded
-    from its start. Raises InputError where no picture can be decoded, OutputError, FFmpegError and Cancelled.
+    A sound track that ffmpeg can't bring to the clip's length becomes silence; where a jump into the file leads
+    nowhere, the file is decoded from its start. Raises InputError where no picture can be decoded, OutputError,
+    FFmpegError and Cancelled.
     """
     while True:
         path = clip_dir / f"{clip_key(video, job)}.mov"
@@ -66,11 +67,15 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
             continue
         if whole:
             return ClipFile(path, reused=False, silenced=silenced)
-        if job.seek_s is None:
+        if job.seek_s is not None:
+            job = replace(job, seek_s=None)
+        elif job.sound == "source":
+            # A track that changes its channels midway restarts ffmpeg's filters, and comes out in the wrong length.
+            job = replace(job, sound="silence")
+        else:
             start_s = job.start_s - video.origin_s
             raise InputError(f"no picture can be decoded at {start_s:.2f} s; leave out the clip that starts there",
                              video.path.name)
-        job = replace(job, seek_s=None)
 
 
 def is_whole(path: Path, job: ClipJob) -> bool:

@@ -39,6 +39,8 @@ _SLACK = 0.1
 # capture devices jitter by up to 30.
 _SOUND_GAP_S = 0.04
 _CLOCK = 1_000_000
+# ffmpeg-python takes only proper text, which file names need not be: these stand in for them while it builds.
+_SOURCE, _TARGET = "source", "target"
 _HD_LINES = 720
 
 
@@ -154,11 +156,13 @@ def clip_args(job: ClipJob, source: str, target: str) -> list[str]:
     MOV's clock can be set to the frame rate, so its timestamps are exact; Matroska's are whole milliseconds. The sound
     stays PCM until the whole reel is joined: an AAC encoder adds a gap to the front of whatever it encodes.
     """
-    options: dict[str, Any] = dict(INPUT_OPTIONS) | {"err_detect": "ignore_err"}
+    # A picture that changes its size midway must not restart the filters, which count frames; `scale` takes it as it
+    # comes.
+    options: dict[str, Any] = dict(INPUT_OPTIONS) | {"err_detect": "ignore_err", "reinit_filter:v": 0}
     if job.seek_s is not None:
         options |= {"seek_timestamp": 1, "ss": _seconds(job.seek_s)}
     # The frame on show when a clip starts may have begun long before (slides): it must not be cut off here.
-    media = ffmpeg.input(source, noaccurate_seek=None, **options)
+    media = ffmpeg.input(_SOURCE, noaccurate_seek=None, **options)
     streams = [_picture(media[str(job.video_stream)], job)]
     if job.sound != "none":
         streams.append(_sound(media, job))
@@ -172,7 +176,7 @@ def clip_args(job: ClipJob, source: str, target: str) -> list[str]:
     if job.sound != "none":
         out |= {"c:a": "pcm_s16le"}
     # Times stay on the container's clock throughout, and damage in the source is not the end of the run.
-    return ["-y", "-copyts", "-max_error_rate", "1", *_args(ffmpeg.output(*streams, target, **out))]
+    return ["-y", "-copyts", "-max_error_rate", "1", *_args(ffmpeg.output(*streams, _TARGET, **out), source, target)]
 
 
 def join_args(listing: str, target: str, sound: bool, audio_kbps: int) -> list[str]:
@@ -180,12 +184,12 @@ def join_args(listing: str, target: str, sound: bool, audio_kbps: int) -> list[s
 
     listing: URL of what `concat_list` wrote
     """
-    media = ffmpeg.input(listing, format="concat", protocol_whitelist="file")
+    media = ffmpeg.input(_SOURCE, format="concat", protocol_whitelist="file")
     streams = [media["v:0"]] + ([media["a:0"]] if sound else [])
     out: dict[str, Any] = {"c:v": "copy", "format": "mp4", "movflags": "+faststart", "map_metadata": -1}
     if sound:
         out |= {"c:a": "aac", "b:a": f"{audio_kbps}k", "ar": AUDIO_RATE, "ac": 2}
-    return ["-y", *_args(ffmpeg.output(*streams, target, **out))]
+    return ["-y", *_args(ffmpeg.output(*streams, _TARGET, **out), listing, target)]
 
 
 def concat_list(names: Sequence[str], counts: Sequence[int], rate: Fraction) -> str:
@@ -290,5 +294,7 @@ def _seconds(value: float) -> str:
     return f"{value:.6f}"
 
 
-def _args(node: Any) -> list[str]:
-    return cast("list[str]", node.get_args())
+def _args(node: Any, source: str, target: str) -> list[str]:
+    """The graph as arguments, with the real names in it."""
+    names = {_SOURCE: source, _TARGET: target}
+    return [names.get(argument, argument) for argument in cast("list[str]", node.get_args())]

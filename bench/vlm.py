@@ -105,7 +105,7 @@ class RandomScorer(SmolVLM2Scorer):
         super().__init__(SignalsScorer())
         self._given = loaded
 
-    def prepare(self, settings: Settings, report: Report, cancel: CancelToken) -> Loaded:
+    def model(self, settings: Settings, report: Report, cancel: CancelToken) -> Loaded:
         """The model that was given."""
         return self._given
 

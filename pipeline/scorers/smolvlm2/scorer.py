@@ -12,7 +12,7 @@ from pipeline.scorers.base import Scorer
 from pipeline.scorers.smolvlm2 import fusion, pixels, prompt, questions
 from pipeline.scorers.smolvlm2.asking import Asker, Judged, Subject
 from pipeline.scorers.smolvlm2.gallery import Gallery
-from pipeline.scorers.smolvlm2.loading import load, locate
+from pipeline.scorers.smolvlm2.loading import Loaded, load, locate
 from pipeline.scorers.smolvlm2.model import SmolVLM, View
 from pipeline.scorers.smolvlm2.questions import Context
 from pipeline.scorers.smolvlm2.store import Store
@@ -56,6 +56,10 @@ class SmolVLM2Scorer:
         device, found = locate(settings.model, settings.device, report, cancel)
         return f"{found.name} {found.revision} {device}"
 
+    def model(self, settings: Settings, report: Report, cancel: CancelToken) -> Loaded:
+        """The model that scores, loaded; raises ModelError and Cancelled."""
+        return load(settings.model, settings.device, report, cancel)
+
     def score(self, scan: Scan, segments: Sequence[Segment], settings: Settings, report: Report,
               cancel: CancelToken) -> Scored:
         """Score and describe every segment; see `Scorer.score`.
@@ -63,7 +67,7 @@ class SmolVLM2Scorer:
         `notes` has what the model says of the whole video. Raises ModelError, Cancelled.
         """
         measured = self._signals.score(scan, segments, settings, silent, cancel)
-        vlm = SmolVLM(load(settings.model, settings.device, report, cancel))
+        vlm = SmolVLM(self.model(settings, report, cancel))
         return _Run(vlm, scan, settings, report, cancel).score(segments, measured)
 
 

@@ -32,7 +32,7 @@ def best_runs(rows: Sequence[Row], budget: int, shortest: int, longest: int, gap
 
     Every run lies in one row, is `shortest` to `longest` steps long, and has `gap` steps (1 or more) to the next in
     its row; all together have at most `budget` steps. A run costs `cost`; the first that begins in a part earns
-    `bonus`, unless one before it reached into that part.
+    `bonus`.
 
     Exact, by dynamic programming over steps and budget: O(steps x budget x longest) time in NumPy's inner loops.
     """
@@ -58,11 +58,12 @@ class _Table:
         self._sum = np.concatenate([[0.0], np.cumsum(worth)])
         self._new_part = np.concatenate([[False], parts[1:] != parts[:-1], [False]]) if steps else np.zeros(1, bool)
         self._budget, self._longest, self._gap, self._bonus = budget, longest, gap, bonus
-        self._at = 0
+        self._at, self._part_began = 0, 0
         # Padded on the left, so that a run that costs more than is spent reads "impossible".
         self._begin = np.full((steps + 1, longest + budget + 1), _NONE)
         self._begin_shown = np.zeros((steps + 1, budget + 1), dtype=bool)
-        self._taken = np.zeros((steps + 1, budget + 1), dtype=np.int32)
+        # Length of the run that ends at a step, 0 for none, for either value.
+        self._taken = np.zeros((2, steps + 1, budget + 1), dtype=np.int32)
         # The states of the last steps, each carried to here without taking anything since; the newest is the state.
         self._carried = {0: np.stack([np.zeros(budget + 1), np.full(budget + 1, _NONE)])}
         # Where a part ends, which of the two values a carried state went on with: by (step it is of, step here).
@@ -80,17 +81,27 @@ class _Table:
             lengths = np.arange(shortest, longest + 1)
             gains = self._sum[at] - self._sum[at - lengths] - cost
             totals = begins + gains[:, None]
-            best = totals.argmax(axis=0)
-            value = totals[best, np.arange(self._budget + 1)]
-            better = value > state[1] + 1e-12
-            state[1] = np.where(better, value, state[1])
-            self._taken[at] = np.where(better, lengths[best], 0)
+            # A run that began in an earlier part says nothing of this one.
+            inside = int(np.searchsorted(lengths, at - self._part_began, "right"))
+            self._end_runs(state, 1, totals[:inside], lengths[:inside])
+            self._end_runs(state, 0, totals[inside:], lengths[inside:])
         self._carried[at] = state
         self._carried.pop(at - self._gap - 1, None)
         if self._new_part[at]:
+            self._part_began = at
             for step in self._carried:
                 self._carried[step], self._went_on[step, at] = _close_part(self._carried[step])
         self._store_begin()
+
+    def _end_runs(self, state: npt.NDArray[np.float64], shown: int, totals: npt.NDArray[np.float64],
+                  lengths: npt.NDArray[np.int64]) -> None:
+        """Improve one value of the state by the best of the runs that may end here."""
+        if len(lengths):
+            best = totals.argmax(axis=0)
+            value = totals[best, np.arange(self._budget + 1)]
+            better = value > state[shown] + 1e-12
+            state[shown] = np.where(better, value, state[shown])
+            self._taken[shown, self._at] = np.where(better, lengths[best], 0)
 
     def _source(self, at: int) -> int:
         """The step from whose state a run that begins at step `at` goes on."""
@@ -114,7 +125,7 @@ class _Table:
         while at > 0:
             # Here `shown` speaks of the state at `at` after a part that ends here was closed.
             shown = self._before(at, at, spent, shown)
-            length = int(self._taken[at, spent]) if shown else 0
+            length = int(self._taken[int(shown), at, spent])
             if not length:
                 at -= 1
                 continue

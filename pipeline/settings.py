@@ -100,7 +100,7 @@ class Settings:
     min_clip_s: float = _number(0.5, 10, 1.5, "s")
     max_clip_s: float = _number(1, 60, 10.0, "s")
     spread_weight: float = _number(0, 1, 0.15, "score given up to pick from another part of the video")
-    duplicate_similarity: float = _number(0.5, 1, 0.97, "cosine above which two looks are one")
+    duplicate_similarity: float = _number(0.5, 1, 0.985, "cosine above which two looks are one")
 
     # render
     render: str = _choice(RENDERS, "auto")

@@ -27,7 +27,7 @@ def total(rows: list[Row], runs: list[Run], cost: float, bonus: float) -> float:
     for r, first, last in runs:
         value += rows[r].worth[first:last].sum() - cost
         value += bonus if int(rows[r].part[first]) not in shown else 0.0
-        shown |= {int(rows[r].part[first]), int(rows[r].part[last - 1])}
+        shown.add(int(rows[r].part[first]))
     return value
 
 

@@ -54,7 +54,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """The tiny model, and a cache of the test's own."""
-    return Settings(target_s=12, scorer="smolvlm2", model=str(TINY), device="cpu", cache_dir=tmp_path / "cache")
+    return Settings(target_s=10, scorer="smolvlm2", model=str(TINY), device="cpu", cache_dir=tmp_path / "cache")
 
 
 def test_the_reel_shows_the_known_moments(tmp_path: Path, video: Path, settings: Settings) -> None:

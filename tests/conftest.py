@@ -10,6 +10,9 @@ import pytest
 # No test may fetch a model, nor be swayed by those that this machine has. The hub's client reads these when it is
 # imported, so they are set before anything else; processes that tests start inherit them.
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent/smolreel-tests"}
+# The tiny model is too small to share out: where another program holds one of two cores, threads that wait for each
+# other take a hundred times as long as one alone.
+os.environ |= {"OMP_NUM_THREADS": "1"}
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT.parent / "shared" / "media"

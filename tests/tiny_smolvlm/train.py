@@ -1,6 +1,6 @@
 """Trains the tiny SmolVLM that tests use: a real SmolVLM architecture that sees coloured shapes.
 
-    python -m tests.tiny_smolvlm.train      # about twelve minutes on two idle cores; writes tests/tiny_smolvlm/model
+    python -m tests.tiny_smolvlm.train      # about twenty minutes on two cores; writes tests/tiny_smolvlm/model
 
 Several questions about the same frames are packed into one row, each blind to the others and at the position where it
 would stand alone, so that what is learned is the prompt that the scorer builds. Before that the eye learns alone, with

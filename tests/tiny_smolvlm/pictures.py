@@ -120,7 +120,7 @@ class Painter:
         """
         count = len(kinds)
         picture = self._backdrop(shots)
-        aspect = torch.tensor([16 / 9, 16 / 9, 4 / 3, 1.0, 9 / 16, 2.35])[self._integers(6, count)]
+        aspect = torch.tensor([16 / 9, 16 / 9, 4 / 3, 1.0, 9 / 16, 2.0])[self._integers(6, count)]
         double = (kinds >= 0).all(1)
         left = self._uniform(0, 1, count) < 0.5
         distract = (self._uniform(0, 1, count) < 0.25) & (kinds[:, 1] < 0)
@@ -150,8 +150,8 @@ class Painter:
                left: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Coverage (n, 1, 64, 64) and colour (n, 3, 1, 1) of one shape a frame; -1 is nothing, -2 a distractor."""
         count = len(kinds)
-        radius = self._uniform(0.13, 0.40, count)
-        radius = torch.where(crowded, radius.clamp(max=0.26), radius)
+        radius = self._uniform(0.16, 0.40, count)
+        radius = torch.where(crowded, radius.clamp(max=0.28), radius)
         width, height = aspect.clamp(min=1), (1 / aspect).clamp(min=1)
         margin_x, margin_y = radius / width, radius / height
         across = torch.where(crowded, torch.where(left, 0.27, 0.73) + self._uniform(-0.06, 0.06, count),

@@ -75,7 +75,7 @@ def make_model(tokenizer: Any) -> Any:
                      "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "tie_word_embeddings": True,
                      "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
                      "pad_token_id": tokenizer.pad_token_id},
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
     return AutoModelForImageTextToText.from_config(config)
 
 
@@ -293,9 +293,9 @@ def save(model: Any, folder: Path) -> None:
 def main() -> None:
     """Trains, prints the table and saves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--eye-steps", type=int, default=1600)
-    parser.add_argument("--word-steps", type=int, default=1300)
+    parser.add_argument("--word-steps", type=int, default=700)
     parser.add_argument("--size", type=int, default=24, help="scenes a step")
     parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args()

@@ -17,8 +17,9 @@ import typer
 
 from app.console import Console, JsonConsole, RichConsole
 from app.presenters import one_line
-from pipeline import Cancelled, CancelToken, Plan, Settings, SmolReelError, make_reel, read_plan, render
-from pipeline.errors import FFmpegError, SettingsError
+from pipeline import Cancelled, CancelToken, Plan, Settings, SmolReelError, Style, make_reel, read_plan, render
+from pipeline.errors import FFmpegError
+from pipeline.settings import ASPECTS, CAPTIONS, EXPORTS, FRAMINGS, RENDERS
 
 DONE, FAULT, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 
@@ -39,9 +40,14 @@ def reel(
     scorer: Annotated[str | None, typer.Option(help="auto, smolvlm2 or signals.")] = None,
     model: Annotated[str | None, typer.Option(metavar="ID_OR_DIR", help="SmolVLM2 model.")] = None,
     query: Annotated[str | None, typer.Option(metavar="TEXT", help="What to look for.")] = None,
-    render_mode: Annotated[str | None, typer.Option("--render", help="auto or encode.")] = None,
-    aspect: Annotated[str | None, typer.Option(help="Shape of the reel: source.")] = None,
-    export: Annotated[str | None, typer.Option(metavar="NAME,...", help="Further files to write.")] = None,
+    render_mode: Annotated[str | None, typer.Option("--render", help=f"{', '.join(RENDERS)}.")] = None,
+    aspect: Annotated[str | None, typer.Option(help=f"Shape of the reel: {', '.join(ASPECTS)}.")] = None,
+    framing: Annotated[str | None, typer.Option(help=f"How another shape is filled: {', '.join(FRAMINGS)}.")] = None,
+    captions: Annotated[str | None, typer.Option(help=f"Words in the picture: {', '.join(CAPTIONS)}.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Opening title of a styled reel.")] = None,
+    closing: Annotated[str | None, typer.Option(metavar="TEXT", help="Closing card of a styled reel.")] = None,
+    music: Annotated[Path | None, typer.Option(metavar="FILE", help="Music under a styled reel.")] = None,
+    export: Annotated[str | None, typer.Option(metavar="NAME,...", help=f"Also write: {', '.join(EXPORTS)}.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     detail: Annotated[str | None, typer.Option(help="How closely SmolVLM2 looks: fast, balanced or full.")] = None,
     no_cache: NoCache = False,
@@ -50,9 +56,9 @@ def reel(
 ) -> None:
     """Make a highlight reel of each VIDEO: OUT/<name>/reel.mp4 and plan.json."""
     settings = _settings(target_s=target, scorer=scorer, model=model, query=query, render=render_mode, aspect=aspect,
-                         device=device, detail=detail, cache=False if no_cache else None, cache_dir=cache_dir)
-    if export:
-        raise SettingsError(f"{export!r} is none of the exports, of which this version has none", "--export")
+                         framing=framing, captions=captions, export=_names(export), device=device, detail=detail,
+                         style=_style(title=title, closing=closing, music=music),
+                         cache=False if no_cache else None, cache_dir=cache_dir)
     jobs = [
         (path.name, lambda console, token, path=path, name=name: make_reel(
             path, settings, out, name=name, report=console.progress, cancel=token))
@@ -157,6 +163,17 @@ def _attempt(subject: str, work: Callable[[Console, CancelToken], Any], console:
 def _settings(**given: Any) -> Settings:
     """Settings from what was given on the command line."""
     return Settings().with_given(**given)
+
+
+def _style(**given: Any) -> Style | None:
+    """What was given of the style; None where nothing was."""
+    known = {name: str(value) for name, value in given.items() if value is not None}
+    return Style(**known) if known else None
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """A list of names that commas part."""
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _folder_names(videos: list[Path]) -> list[str]:

@@ -15,7 +15,7 @@ from app.presenters import clock, one_line, reel_facts, summary_lines
 from pipeline import Progress as Event
 from pipeline import Reel, Result
 
-_STAGES = {"probe": "Opening", "scan": "Scanning", "score": "Scoring", "render": "Rendering"}
+_STAGES = {"probe": "Opening", "scan": "Scanning", "score": "Scoring", "render": "Rendering", "export": "Exporting"}
 
 
 def complaint(subject: str, message: str) -> str:

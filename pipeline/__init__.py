@@ -10,10 +10,9 @@ user interface, and loads neither torch nor transformers until a model is asked 
 from pipeline.errors import Cancelled, InputError, ModelError, OutputError, PlanError, SettingsError, SmolReelError
 from pipeline.plan import Plan, read_plan
 from pipeline.progress import CancelToken, Progress
-from pipeline.rendering import Reel
 from pipeline.runner import Analysis, Result, analyse, choose, make_reel, render
-from pipeline.settings import Settings, SignalWeights
-from pipeline.types import Clip
+from pipeline.settings import Settings, SignalWeights, Style
+from pipeline.types import Clip, Reel
 
 __all__ = [
     "Analysis",
@@ -32,6 +31,7 @@ __all__ = [
     "SettingsError",
     "SignalWeights",
     "SmolReelError",
+    "Style",
     "analyse",
     "choose",
     "make_reel",

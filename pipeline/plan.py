@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,11 @@ class Plan:
     def duration_s(self) -> float:
         """Length of the reel."""
         return sum(clip.end_s - clip.start_s for clip in self.clips)
+
+    def with_notes(self, **notes: Any) -> Plan:
+        """A copy with more entries under the plan's `notes`: JSON values that no stage reads."""
+        kept = self.document.get("notes")
+        return replace(self, document={**self.document, "notes": {**(kept if isinstance(kept, dict) else {}), **notes}})
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values, version 1; unknown keys of the document it was read from are kept."""

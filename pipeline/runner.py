@@ -8,19 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pipeline import captions
 from pipeline.cache import Cache, load_scan, load_scored, open_cache, save_scan, save_scored, stage_key
 from pipeline.errors import ModelError, PlanError
+from pipeline.export import Material as ExportMaterial
+from pipeline.export import export
 from pipeline.media.files import check_writable
 from pipeline.media.probe import probe
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.progress import CancelToken, Progress, Report, silent
-from pipeline.rendering import Reel, render_reel
+from pipeline.rendering import Order, render_reel
 from pipeline.scan import scan as scan_video
 from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
 from pipeline.selection import Material, select
 from pipeline.settings import Settings
-from pipeline.types import Scan, Scored, Segment, VideoInfo
+from pipeline.types import Reel, Scan, Scored, Segment, VideoInfo
 
 REEL_NAME = "reel.mp4"
 
@@ -49,10 +52,12 @@ class Result:
 
     plan: as written to plan.json
     reel: the rendered file
+    exports: further files that were asked for
     """
 
     plan: Plan
     reel: Reel
+    exports: tuple[Path, ...] = ()
 
 
 def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str | Path = "out", *,
@@ -218,11 +223,18 @@ def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, repo
             cancel: CancelToken) -> Result:
     """Render into `folder` and write the plan beside the reel."""
     timings = dict(plan.timings_s)
+    words = captions.of_descriptions(plan.clips)
     with open_cache(settings) as cache, _timed(timings, "render"):
-        reel = render_reel(video, plan.clips, folder / REEL_NAME, settings, cache.root / "clips", report, cancel)
-    plan = replace(plan, timings_s=timings, warnings=tuple(dict.fromkeys((*plan.warnings, *reel.warnings))))
+        order = Order(video, plan, words if captions.are_burned(settings) else (), folder / REEL_NAME, settings,
+                      cache.root / "clips")
+        reel = render_reel(order, report, cancel)
+    plan = replace(plan, clips=tuple(placed.clip for placed in reel.placed), timings_s=timings,
+                   warnings=tuple(dict.fromkeys((*plan.warnings, *reel.warnings))))
+    plan = plan.with_notes(render=dict(reel.notes))
+    with _timed(timings, "export"):
+        exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel)
     plan.write(folder / FILE_NAME)
-    return Result(plan, reel)
+    return Result(plan, reel, exported)
 
 
 @contextmanager

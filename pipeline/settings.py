@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,13 @@ import platformdirs
 from pipeline.errors import SettingsError
 
 SCORERS = ("auto", "smolvlm2", "signals")
-# "auto" takes the best way there is to render a plan; encoding is the only one so far.
-RENDERS = ("auto", "encode")
-ASPECTS = ("source",)
+# "auto" copies where it can, else encodes what it must.
+RENDERS = ("auto", "copy", "encode", "styled")
+ENCODERS = ("auto", "x264", "nvenc", "videotoolbox", "qsv", "vaapi")
+ASPECTS = ("source", "16:9", "9:16", "1:1", "4:5")
+FRAMINGS = ("auto", "crop", "bars")
+CAPTIONS = ("auto", "none", "descriptions", "speech")
+EXPORTS = ("clips", "srt", "vtt", "chapters", "csv", "edl", "fcpxml", "otio", "contact-sheet", "gif", "html")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DETAILS = ("auto", "fast", "balanced", "full")
 
@@ -67,6 +71,23 @@ class FusionWeights:
 
 
 @dataclass(frozen=True, slots=True)
+class Style:
+    """How a styled reel looks and sounds.
+
+    title, closing: texts of the opening title and the closing card; None for none
+    music: an audio file that plays under the reel; None for none
+    """
+
+    title: str | None = None
+    closing: str | None = None
+    music: str | None = None
+    crossfade_s: float = _number(0, 3, 0.5, "s that neighbouring clips overlap")
+
+    def __post_init__(self) -> None:
+        _validate(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a run can be told. Fields are grouped by the stage that reads them, and each stage's result is
     cached under its own group (`STAGE_FIELDS`), so that a change re-runs only what reads it.
@@ -104,12 +125,20 @@ class Settings:
 
     # render
     render: str = _choice(RENDERS, "auto")
+    copy_tolerance_s: float = _number(0, 10, 1.0, "s that a copied clip's start may move to reach a keyframe")
+    encoder: str = _choice(ENCODERS, "auto")
     aspect: str = _choice(ASPECTS, "source")
+    framing: str = _choice(FRAMINGS, "auto")
+    captions: str = _choice(CAPTIONS, "auto")
+    style: Style = field(default_factory=Style)
     crf: int = _number(0, 51, 20, "x264 constant rate factor, lower is better")
     preset: str = _choice(("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"), "veryfast")
     audio_kbps: int = _number(32, 512, 160, "kbit/s")
     audio_fade_ms: float = _number(0, 500, 8.0, "ms at each end of a clip")
     max_fps: float = _number(1, 240, 60.0, "frames a second of the reel")
+
+    # export
+    export: tuple[str, ...] = ()
 
     # where results are kept between runs
     cache: bool = True
@@ -118,6 +147,7 @@ class Settings:
     def __post_init__(self) -> None:
         _validate(self)
         object.__setattr__(self, "cache_dir", Path(self.cache_dir))
+        object.__setattr__(self, "export", _exports(self.export))
         if self.min_segment_s * 2 > self.max_segment_s:
             raise SettingsError(f"{self.max_segment_s:g} is less than twice min_segment_s "
                                 f"({self.min_segment_s:g}); long scenes could not be tiled", "max_segment_s")
@@ -130,7 +160,7 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """Every setting that shapes the result, as JSON values; where the cache lies doesn't."""
-        values = asdict(self)
+        values = asdict(self) | {"export": list(self.export)}
         return {name: value for name, value in values.items() if name not in ("cache", "cache_dir")}
 
     @classmethod
@@ -141,7 +171,7 @@ class Settings:
         """
         known = {f.name for f in fields(cls)} - {"cache", "cache_dir"}
         given = {name: value for name, value in values.items() if name in known}
-        for name, kind in (("weights", SignalWeights), ("fusion", FusionWeights)):
+        for name, kind in (("weights", SignalWeights), ("fusion", FusionWeights), ("style", Style)):
             if name in given:
                 given[name] = _from_mapping(kind, given[name], name)
         return cls(**given)
@@ -157,7 +187,9 @@ STAGE_FIELDS: dict[str, frozenset[str]] = {
     "score": frozenset({"scorer", "model", "query", "device", "weights", "fusion", "detail"}),
     "select": frozenset({"target_s", "max_share", "whole_below_s", "min_clip_s", "max_clip_s", "spread_weight",
                          "duplicate_similarity"}),
-    "render": frozenset({"render", "aspect", "crf", "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),
+    "render": frozenset({"render", "copy_tolerance_s", "encoder", "aspect", "framing", "captions", "style", "crf",
+                         "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),
+    "export": frozenset({"export"}),
 }
 
 
@@ -165,6 +197,16 @@ def bounds(name: str) -> tuple[float, float]:
     """Lowest and highest legal value of a numeric setting, for sliders and help texts."""
     metadata = next(f.metadata for f in fields(Settings) if f.name == name)
     return metadata["low"], metadata["high"]
+
+
+def _exports(names: Any) -> tuple[str, ...]:
+    """The exports asked for, each once, in the order of EXPORTS."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise SettingsError(f"{names!r} is no list of exports", "export")
+    for name in names:
+        if name not in EXPORTS:
+            raise SettingsError(f"{name!r} is none of {', '.join(EXPORTS)}", "export")
+    return tuple(name for name in EXPORTS if name in names)
 
 
 def _from_mapping(kind: type[Any], values: Any, name: str) -> Any:

@@ -286,3 +286,63 @@ class Clip:
     def interval(self) -> Interval:
         """Its bounds alone."""
         return Interval(self.start_s, self.end_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """Words that belong to a stretch of the video.
+
+    start_s, end_s: where they are said or seen, in the video
+    text: one or more lines of plain text
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+
+    def __post_init__(self) -> None:
+        Interval(self.start_s, self.end_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A clip in its place in the reel.
+
+    clip: what is shown
+    start_s, end_s: when it is on show, in seconds of the reel; neighbours overlap where they crossfade
+    """
+
+    clip: Clip
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reel:
+    """A rendered file.
+
+    path: where it is
+    duration_s: its length
+    width, height: its pixels
+    fps: its frames a second; their average where they are copied from uneven ones
+    way: "copy", "mixed" (copied middles, encoded edges), "encode" or "styled"
+    encoder: FFmpeg's name of what encoded its picture; None where nothing was encoded
+    placed: the clips as they are in it, in order; copied ones may start and end elsewhere than was planned
+    clips_encoded: clips that this render encoded
+    clips_reused: clips that an earlier render had left behind
+    warnings: what went wrong without stopping the render, for people
+    notes: how it was rendered, for the plan; JSON values
+    """
+
+    path: Path
+    duration_s: float
+    width: int
+    height: int
+    fps: float
+    way: str
+    encoder: str | None
+    placed: tuple[Placed, ...]
+    clips_encoded: int = 0
+    clips_reused: int = 0
+    warnings: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)

@@ -144,7 +144,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, video: Path) -> None:
     (["reel", "a.mp4", "-o", "out", "--target", "soon"], "'--target'"),
     (["reel", "a.mp4", "-o", "out", "--target", "-5"], "target_s"),
     (["reel", "a.mp4", "-o", "out", "--scorer", "magic"], "scorer"),
-    (["reel", "a.mp4", "-o", "out", "--export", "srt"], "--export"),
+    (["reel", "a.mp4", "-o", "out", "--export", "srt,docx"], "export: 'docx'"),
     (["reel", "a.mp4", "-o", "out", "--nonsense"], "--nonsense"),
     (["reel", "assets/sample.mp4", "-o", "out", "--scorer", "smolvlm2", "--model", "./gone"], "./gone: is no folder"),
     (["reel", "assets/sample.mp4", "-o", "out", "--scorer", "smolvlm2", "--model", "assets"], "holds no config.json"),

@@ -22,8 +22,10 @@ from pipeline.media.probe import probe
 from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
 from pipeline.media.source import look_at
+from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import CancelToken, Progress, silent
-from pipeline.rendering import Reel, clip_jobs, encode, join, render_reel
+from pipeline.rendering import Order, encode, join, render_reel
+from pipeline.rendering.encode import clip_jobs
 from pipeline.rendering.graph import (
     ClipJob,
     Look,
@@ -35,10 +37,10 @@ from pipeline.rendering.graph import (
     reel_rate,
 )
 from pipeline.settings import Settings
-from pipeline.types import Clip, HeaderClaims, VideoInfo
+from pipeline.types import Clip, HeaderClaims, Reel, VideoInfo
 from tests.making import textured, write_video
 
-QUICK = Settings(preset="ultrafast", crf=28)
+QUICK = Settings(render="encode", preset="ultrafast", crf=28)
 BITS = 10
 TICKS = 90000
 
@@ -141,7 +143,14 @@ def snapped(first: int, after: int, rate: Fraction | int) -> Clip:
 def render(source: Path | VideoInfo, clips: Sequence[Clip], tmp_path: Path, settings: Settings = QUICK) -> Reel:
     """Render to tmp_path/out/reel.mp4."""
     video = probe(source) if isinstance(source, Path) else source
-    return render_reel(video, clips, tmp_path / "out" / "reel.mp4", settings, tmp_path / "clips", silent, CancelToken())
+    return render_reel(order(video, clips, tmp_path, settings), silent, CancelToken())
+
+
+def order(video: VideoInfo, clips: Sequence[Clip], tmp_path: Path, settings: Settings = QUICK,
+          target: Path | None = None) -> Order:
+    """What render_reel is asked for."""
+    plan = Plan(PlanVideo(str(video.path), video.sha256), tuple(clips))
+    return Order(video, plan, (), target or tmp_path / "out" / "reel.mp4", settings, tmp_path / "clips")
 
 
 def assert_in_step(path: Path, clips: Sequence[Clip], within_s: float, lead_s: float = 0.0) -> None:
@@ -493,7 +502,7 @@ def test_jumps_are_trusted_only_where_they_land_well(talk: Path, tmp_path: Path)
 
 def test_a_jump_that_yields_nothing_is_made_up_for(talk: Path, tmp_path: Path,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.rendering.safe_seeks", lambda video, starts_s, cancel: (39.99,) * len(starts_s))
+    monkeypatch.setattr("pipeline.rendering.encode.safe_seeks", lambda video, starts_s, cancel: (39.99,) * len(starts_s))
     assert frames_of(render(talk, [snapped(100, 140, 25)], tmp_path).path)[0] == list(range(100, 140))
 
 
@@ -511,8 +520,8 @@ def test_cancel_leaves_no_half_made_file(talk: Path, tmp_path: Path) -> None:
             token.cancel()
 
     with pytest.raises(Cancelled):
-        render_reel(video, [snapped(0, 999, 25), snapped(10, 900, 25)], tmp_path / "out" / "reel.mp4",
-                    Settings(preset="slow"), tmp_path / "clips", stop, token)
+        render_reel(order(video, [snapped(0, 999, 25), snapped(10, 900, 25)], tmp_path,
+                          Settings(render="encode", preset="slow")), stop, token)
     assert all(name.endswith(".mov") and not name.startswith(".") for name in files_in(tmp_path))
     assert not (tmp_path / "out" / "reel.mp4").exists()
 
@@ -550,7 +559,7 @@ def test_targets_that_cannot_be_written(talk: Path, tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     for target in (blocked / "reel.mp4", tmp_path / "folder.mp4"):
         with pytest.raises(OutputError) as caught:
-            render_reel(video, clips, target, QUICK, tmp_path / "clips", silent, CancelToken())
+            render_reel(order(video, clips, tmp_path, target=target), silent, CancelToken())
         assert "\n" not in str(caught.value)
     assert blocked.read_text() == "in the way"
 
@@ -602,8 +611,8 @@ def test_nothing_is_fetched_from_the_network(tmp_path: Path) -> None:
 
 def test_progress_rises_to_one(talk: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    render_reel(probe(talk), [snapped(50, 100, 25), snapped(200, 250, 25)], tmp_path / "reel.mp4", QUICK,
-                tmp_path / "clips", seen.append, CancelToken())
+    render_reel(order(probe(talk), [snapped(50, 100, 25), snapped(200, 250, 25)], tmp_path), seen.append,
+                CancelToken())
     fractions = [p.fraction for p in seen]
     assert fractions == sorted(fractions, key=lambda f: f or 0.0) and fractions[-1] == 1.0
     assert {p.stage for p in seen} == {"render"} and "clip 2 of 2" in " ".join(p.message for p in seen)

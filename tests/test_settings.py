@@ -12,7 +12,7 @@ from pipeline.settings import STAGE_FIELDS, Settings, SignalWeights, bounds
 
 @pytest.mark.parametrize(("name", "value"), [
     ("target_s", 0), ("target_s", float("nan")), ("target_s", "30"), ("target_s", True), ("crf", 99),
-    ("scorer", "magic"), ("device", "tpu"), ("render", "copy"), ("aspect", "9:16")])
+    ("scorer", "magic"), ("device", "tpu"), ("render", "magic"), ("aspect", "3:7")])
 def test_values_outside_their_range_are_refused(name: str, value: object) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings(**{name: value})

@@ -19,6 +19,7 @@ STAGES = {
     "scorers": ("pipeline.scorers",),
     "selection": ("pipeline.selection", "pipeline.knapsack"),
     "rendering": ("pipeline.rendering",),
+    "export": ("pipeline.export",),
 }
 
 

@@ -1,4 +1,4 @@
-"""Encodes one clip to a file of its own, which later renders find again."""
+"""Encodes clips to files of their own, which later renders find again, and joins them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 
 import av
 
 from pipeline.errors import FFmpegError, InputError, OutputError
-from pipeline.media.process import input_url, run_ffmpeg
-from pipeline.progress import CancelToken
-from pipeline.rendering.graph import AUDIO_RATE, ClipJob, clip_args
-from pipeline.types import VideoInfo
+from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
+from pipeline.media.seeking import safe_seeks
+from pipeline.media.source import look_at
+from pipeline.progress import CancelToken, Progress, Report
+from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, reel_rate
+from pipeline.rendering.join import join_clips
+from pipeline.rendering.order import Order
+from pipeline.settings import Settings
+from pipeline.types import Clip, Placed, Reel, VideoInfo
+
+# The rest is the join's, which copies pictures and is quick.
+_ENCODE_SHARE = 0.95
 
 # Part of every clip's key: raise it when the same arguments come to mean something else.
 RENDER_VERSION = 1
@@ -35,6 +45,60 @@ class ClipFile:
     path: Path
     reused: bool
     silenced: bool
+
+
+def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
+    """Encode every clip that isn't there from an earlier render, and join them; as `rendering.render_reel`."""
+    video, clips, settings = order.video, order.plan.clips, order.settings
+    jobs = clip_jobs(video, clips, settings, cancel)
+    total = sum(job.frames for job in jobs)
+    files, done = [], 0
+    for number, job in enumerate(jobs, start=1):
+        def tell(share: float, number: int = number, job: ClipJob = job, done: int = done) -> None:
+            fraction = _ENCODE_SHARE * (done + share * job.frames) / total
+            report(Progress("render", fraction, f"encoding clip {number} of {len(jobs)}"))
+        tell(0.0)
+        files.append(encode_clip(video, job, order.clip_dir, tell, cancel))
+        done += job.frames
+    join_clips([file.path for file in files], [job.frames for job in jobs], jobs[0].rate, order.target,
+               sound=jobs[0].sound != "none", audio_kbps=settings.audio_kbps, cancel=cancel,
+               on_progress=lambda share: report(
+                   Progress("render", _ENCODE_SHARE + (1 - _ENCODE_SHARE) * share, "joining clips")))
+    silenced = sum(file.silenced for file in files)
+    reused = sum(file.reused for file in files)
+    look = jobs[0].look
+    return Reel(
+        path=order.target, duration_s=float(total / jobs[0].rate), width=look.width, height=look.height,
+        fps=float(jobs[0].rate), way="encode", encoder="libx264",
+        placed=placed(clips, [job.frames for job in jobs], jobs[0].rate),
+        clips_encoded=len(files) - reused, clips_reused=reused,
+        warnings=(f"the sound of {silenced} clips can't be decoded; they are silent",) if silenced else (),
+        notes={"way": "encode", "encoder": "libx264"})
+
+
+def placed(clips: Sequence[Clip], counts: Sequence[int], rate: Fraction) -> tuple[Placed, ...]:
+    """Clips in their places, one after another, each as many frames long as `counts` says."""
+    ends = list(accumulate(counts))
+    return tuple(Placed(clip, float((end - count) / rate), float(end / rate))
+                 for clip, count, end in zip(clips, counts, ends, strict=True))
+
+
+def clip_jobs(video: VideoInfo, clips: Sequence[Clip], settings: Settings, cancel: CancelToken) -> list[ClipJob]:
+    """What each clip's encoding depends on; the video is opened, but only its first frame is decoded."""
+    rate = reel_rate(video, settings.max_fps)
+    source = look_at(video)
+    width, height = even_size(video.width, video.height)
+    look = Look(width, height, source.matrix, source.primaries, video.transfer,
+                zscale={"zscale", "tonemap"} <= ffmpeg_filters())
+    seeks = safe_seeks(video, [clip.start_s for clip in clips], cancel)
+    return [
+        ClipJob(
+            start_s=video.origin_s + clip.start_s, end_s=video.origin_s + clip.end_s, seek_s=seek_s, frames=frames,
+            rate=rate, look=look, video_stream=video.video_stream, audio_stream=video.audio_stream,
+            sound="source" if video.has_audio else "none", mono=source.mono,
+            fade_s=settings.audio_fade_ms / 1000, crf=settings.crf, preset=settings.preset)
+        for clip, frames, seek_s in zip(clips, frame_counts(clips, rate), seeks, strict=True)
+    ]
 
 
 def clip_key(video: VideoInfo, job: ClipJob) -> str:

@@ -502,7 +502,8 @@ def test_jumps_are_trusted_only_where_they_land_well(talk: Path, tmp_path: Path)
 
 def test_a_jump_that_yields_nothing_is_made_up_for(talk: Path, tmp_path: Path,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.rendering.encode.safe_seeks", lambda video, starts_s, cancel: (39.99,) * len(starts_s))
+    monkeypatch.setattr("pipeline.rendering.encode.safe_seeks",
+                        lambda video, starts_s, cancel: (39.99,) * len(starts_s))
     assert frames_of(render(talk, [snapped(100, 140, 25)], tmp_path).path)[0] == list(range(100, 140))
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from pipeline.errors import OutputError, PlanError
+from collections.abc import Callable
+from dataclasses import replace
+
+from pipeline.errors import FFmpegError, OutputError, PlanError, SettingsError
 from pipeline.progress import CancelToken, Progress, Report
+from pipeline.rendering.copy import copy_reel
 from pipeline.rendering.encode import encode_reel
-from pipeline.rendering.order import Order
+from pipeline.rendering.order import Order, Unsuitable
 from pipeline.types import Reel
 
 __all__ = ["Order", "render_reel"]
+
+_INSTEAD = {"mixed": "only the edges of its clips were encoded", "encode": "it was encoded"}
 
 
 def render_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
@@ -20,9 +26,36 @@ def render_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     report(Progress("render", 0.0, "preparing"))
     _check_clips(order)
     _make_folders(order)
-    reel = encode_reel(order, report, cancel)
+    reel = _first_that_suits(order, report, cancel)
     report(Progress("render", 1.0, "reel done"))
     return reel
+
+
+def _first_that_suits(order: Order, report: Report, cancel: CancelToken) -> Reel:
+    """The reel by the best way that can give it."""
+    unsuited: dict[str, str] = {}
+    for name, way in _ways(order).items():
+        try:
+            reel = way(order, report, cancel)
+        except Unsuitable as reason:
+            unsuited[name] = str(reason)
+            continue
+        warnings = reel.warnings
+        if order.settings.render == "copy" and unsuited:
+            warnings += (f"could not be copied as it is ({unsuited['copy']}); {_INSTEAD[reel.way]}",)
+        return replace(reel, warnings=warnings, notes={**reel.notes, **({"not": unsuited} if unsuited else {})})
+    raise FFmpegError("no way of rendering worked; report this with the log", order.video.path.name, str(unsuited))
+
+
+def _ways(order: Order) -> dict[str, Callable[[Order, Report, CancelToken], Reel]]:
+    """Ways to render what is ordered, best first. Raises SettingsError where it contradicts itself."""
+    settings = order.settings
+    changed = ("another shape" if settings.aspect != "source" else "captions in the picture" if order.captions else "")
+    if settings.render == "copy" and changed:
+        raise SettingsError(f"copied pictures can't have {changed}; choose auto or encode, or leave that out", "render")
+    if settings.render == "encode" or changed:
+        return {"encode": encode_reel}
+    return {"copy": copy_reel, "encode": encode_reel}
 
 
 def _make_folders(order: Order) -> None:

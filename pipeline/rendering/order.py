@@ -28,3 +28,7 @@ class Order:
     target: Path
     settings: Settings
     clip_dir: Path
+
+
+class Unsuitable(Exception):
+    """A way of rendering can't give what was ordered; the message says why, for people. Another way may."""

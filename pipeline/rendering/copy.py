@@ -1,0 +1,181 @@
+"""Makes a reel without encoding anything: packets are copied from keyframe to keyframe and joined."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import av.container
+
+from pipeline.media.files import disk_error
+from pipeline.media.h264 import nal_length_bytes
+from pipeline.media.packets import PacketReader, open_packets
+from pipeline.progress import CancelToken, Progress, Report
+from pipeline.rendering.checking import Expected, check_reel, muxing_error
+from pipeline.rendering.cutting import Cut, best_cut, clocked, durations, lay_sound, room_of
+from pipeline.rendering.order import Order, Unsuitable
+from pipeline.types import Clip, Placed, Reel, VideoInfo
+
+# Their indexes can be trusted, and their H.264 has its parameter sets in front, as MP4 wants it.
+CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv")
+# A clip that moved by less than this isn't worth a word.
+_MOVED_S = 0.1
+
+
+def copy_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
+    """Copy every clip's packets to one MP4; as `rendering.render_reel`.
+
+    Clips start at keyframes, so their bounds can move by up to `Settings.copy_tolerance_s`; they never grow. The
+    result has been checked. Raises Unsuitable where a clip can't be copied, or the codecs don't play everywhere.
+    """
+    check_codec(order.video, order.settings.max_fps)
+    with open_packets(order.video, cancel) as reader:
+        if reader.sound is not None and reader.sound.codec_context.name != "aac":
+            raise Unsuitable(f"{reader.sound.codec_context.name} sound, which browsers don't play in MP4")
+        tape = _plan_tape(order, reader, cancel)
+        part = order.target.parent / f".smolreel-{uuid.uuid4().hex[:8]}.part"
+        try:
+            _write(tape, reader, part, lambda share: report(Progress("render", 0.9 * share, "copying clips")))
+            check_reel(part, tape.expected(order.video), cancel)
+            os.replace(part, order.target)
+        except OSError as error:
+            raise disk_error(error, order.target) from error
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+    return _reel(order, tape)
+
+
+def check_codec(video: VideoInfo, max_fps: float) -> None:
+    """Raise Unsuitable where a video's picture can't be copied into an MP4 that plays everywhere."""
+    if video.codec != "h264" or video.pixel_format not in ("yuv420p", "yuvj420p"):
+        raise Unsuitable(f"{video.codec} in {video.pixel_format}, which not every browser plays")
+    if video.container not in CONTAINERS:
+        raise Unsuitable(f"a container ({video.container}) whose packets can't be taken as they are")
+    if video.fps > max_fps * 1.01:
+        raise Unsuitable(f"{video.fps:.0f} frames a second, where {max_fps:.0f} are wanted at most")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tape:
+    """What is copied to where.
+
+    clips: with the bounds that they have when copied
+    cuts: their pictures
+    sounds: their sound packets' presentation times; empty lists where there is no sound
+    picture_base, sound_base: of the source's streams; the latter 1 s where there is no sound
+    """
+
+    clips: tuple[Clip, ...]
+    cuts: tuple[Cut, ...]
+    sounds: tuple[tuple[int, ...], ...]
+    picture_base: Fraction
+    sound_base: Fraction
+
+    @property
+    def starts(self) -> list[int]:
+        """When each clip starts in the reel, and when the last ends, in ticks of the pictures."""
+        found = [0]
+        for cut in self.cuts:
+            found.append(found[-1] + cut.end - cut.start)
+        return found
+
+    @property
+    def frames(self) -> int:
+        """Pictures in the reel."""
+        return sum(len(cut.pictures) for cut in self.cuts)
+
+    def expected(self, video: VideoInfo) -> Expected:
+        """What a check must find."""
+        starts_s = tuple(float(start * self.picture_base) for start in self.starts)
+        return Expected(self.frames, starts_s[-1], video.coded_width, video.coded_height, any(self.sounds),
+                        seams_s=starts_s[:-1])
+
+
+def _plan_tape(order: Order, reader: PacketReader, cancel: CancelToken) -> _Tape:
+    """Choose the packets of every clip. Raises Unsuitable."""
+    if not nal_length_bytes(bytes(reader.picture.codec_context.extradata or b"")):
+        raise Unsuitable("H.264 without parameter sets in front")
+    base = reader.picture.time_base or Fraction(1, av.time_base)
+    origin_s = order.video.origin_s
+    clips, cuts, stretches = [], [], []
+    tolerance_s = order.settings.copy_tolerance_s
+    for clip in order.plan.clips:
+        cancel.check()
+        stretch = reader.stretch(clip.start_s - tolerance_s, clip.end_s)
+        cut = best_cut(stretch, clip, room_of(clip, order.plan, tolerance_s), base, origin_s)
+        bounds = (max(0.0, float(tick * base) - origin_s) for tick in (cut.start, cut.end))
+        clips.append(_moved(clip, *bounds))
+        cuts.append(cut)
+        stretches.append(stretch)
+    sounds: list[list[int]] = [[] for _ in cuts]
+    sound_base = Fraction(1)
+    if reader.sound is not None:
+        sound_base = reader.sound.time_base or Fraction(1, av.time_base)
+        sounds = lay_sound(stretches, cuts, base, sound_base)
+    return _Tape(tuple(clips), tuple(cuts), tuple(tuple(times) for times in sounds), base, sound_base)
+
+
+def _moved(clip: Clip, start_s: float, end_s: float) -> Clip:
+    """The clip as it is when copied; what it says of itself tells where it moved to."""
+    shift_s = start_s - clip.start_s
+    said = ""
+    if abs(shift_s) >= _MOVED_S:
+        said = f"starts {abs(shift_s):.1f} s {'later' if shift_s > 0 else 'earlier'}, at a keyframe"
+    reason = "; ".join(filter(None, (clip.reason, said)))
+    return replace(clip, start_s=start_s, end_s=end_s, reason=reason)
+
+
+def _write(tape: _Tape, reader: PacketReader, part: Path, tell: Callable[[float], object]) -> None:
+    """Write the packets in their new order, on their new clock. Raises OutputError, or Unsuitable where that fails."""
+    starts = tape.starts
+    shown = [time - cut.start + start
+             for cut, start in zip(tape.cuts, starts, strict=False) for time in cut.pictures]
+    decoded, lasting = clocked(shown), durations(shown, starts[-1])
+    written = heard = 0
+    try:
+        with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as out:
+            picture = out.add_stream_from_template(reader.picture)
+            sound = None if reader.sound is None else out.add_stream_from_template(reader.sound)
+            for clip, cut, sounds in zip(tape.clips, tape.cuts, tape.sounds, strict=True):
+                pictures_left, sounds_left = set(cut.pictures), set(sounds)
+                for packet in reader.packets(clip.start_s, clip.end_s):
+                    if packet.stream is reader.picture and packet.pts in pictures_left:
+                        pictures_left.discard(packet.pts)
+                        packet.pts, packet.dts, packet.duration = shown[written], decoded[written], lasting[written]
+                        packet.stream = picture
+                        written += 1
+                    elif sound is not None and packet.stream is reader.sound and packet.pts in sounds_left:
+                        sounds_left.discard(packet.pts)
+                        packet.pts = packet.dts = heard
+                        heard += packet.duration or 0
+                        packet.stream = sound
+                    else:
+                        continue
+                    out.mux_one(packet)
+                    if not pictures_left and not sounds_left:
+                        break
+                tell(written / len(shown))
+    except av.error.FFmpegError as error:
+        raise muxing_error(error, part.parent) from error
+
+
+def _reel(order: Order, tape: _Tape) -> Reel:
+    """What was made."""
+    starts_s = [float(start * tape.picture_base) for start in tape.starts]
+    moved = sum(abs(new.start_s - old.start_s) >= _MOVED_S
+                for new, old in zip(tape.clips, order.plan.clips, strict=True))
+    warnings = (f"{moved} of {len(tape.clips)} clips start up to {order.settings.copy_tolerance_s:g} s from where they "
+                "were chosen, at keyframes, since they are copied; --render encode gives exact bounds",)
+    return Reel(
+        path=order.target, duration_s=starts_s[-1], width=order.video.width, height=order.video.height,
+        fps=tape.frames / starts_s[-1], way="copy", encoder=None,
+        placed=tuple(Placed(clip, a, b) for clip, (a, b) in zip(tape.clips, pairwise(starts_s), strict=True)),
+        warnings=warnings if moved else (), notes={"way": "copy"})

@@ -1,0 +1,195 @@
+"""Where packets can be cut without being encoded again: pure arithmetic on what containers say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from pipeline.media.packets import Stretch, Unit
+from pipeline.plan import Plan
+from pipeline.rendering.order import Unsuitable
+from pipeline.types import Clip, Interval
+
+# A bound that is off by less than this share of a frame is where it should be.
+_EXACT = 0.25
+# What a second is worth whatever the curve says, and what moving a clip by a second costs: of two keyframes that do
+# equally well, the nearer one is taken.
+_WORTH_OF_A_SECOND = 0.1
+_COST_OF_MOVING = 0.02
+# A copied clip is never shorter than this share of what was planned.
+_LEAST_SHARE = 0.5
+# So much of its best second must stay in it.
+_BEST_SHARE = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How far a clip's bounds may move.
+
+    earliest_s: below which its start would show another scene, or what another clip shows
+    tolerance_s: how far its start may move, and how much of its end may go
+    worth: interest over time, one value every `step_s`; empty where unknown
+    """
+
+    earliest_s: float
+    tolerance_s: float
+    worth: Sequence[float]
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A run of packets that decodes by itself and shows each frame of [start, end), and no other.
+
+    start, end: in ticks of the picture stream's time base, on the container's clock
+    pictures: presentation times of its packets, in decoding order
+    """
+
+    start: int
+    end: int
+    pictures: tuple[int, ...]
+
+
+def runs(pictures: Sequence[Unit]) -> list[list[Cut]]:
+    """For every point where decoding can start, the runs from there, shortest first.
+
+    A run may end where everything shown before the next packet's picture has been decoded: then no frame in it
+    refers to what is left out. Pictures that are decoded after an entry but shown before it refer to what came
+    before; they are left out.
+    """
+    found = []
+    for at in [i for i, unit in enumerate(pictures) if unit.entry]:
+        start = pictures[at].pts
+        kept = [unit for unit in pictures[at:] if unit.pts >= start]
+        times = np.array([unit.pts for unit in kept])
+        # ahead[n]: the first frame shown among those after the first n + 1 packets.
+        ahead = np.append(np.minimum.accumulate(times[::-1])[::-1][1:], times.max() + max(1, kept[-1].duration))
+        closed = np.flatnonzero(np.maximum.accumulate(times) < ahead)
+        shown = tuple(times.tolist())
+        found.append([Cut(start, int(ahead[n]), shown[:n + 1]) for n in closed])
+    return found
+
+
+def room_of(clip: Clip, plan: Plan, tolerance_s: float) -> Room:
+    """How far a clip may move in its plan: not over a cut that it doesn't cross already, nor into another clip."""
+    bounds = [0.0]
+    first_shown_s = clip.start_s + min(0.1, clip.interval.duration_s / 2)
+    bounds += [scene.start_s for scene in plan.scenes if scene.start_s <= first_shown_s]
+    bounds += [other.end_s for other in plan.clips if other.end_s <= clip.start_s + 1e-3]
+    return Room(max(bounds), tolerance_s, plan.curve, plan.step_s)
+
+
+def best_cut(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s: float) -> Cut:
+    """The run of packets that shows most of what a clip was chosen for; it is never longer than the clip.
+
+    base: of the picture stream
+    origin_s: of the video, on the container's clock
+
+    Raises Unsuitable where no keyframe lies within the tolerance without crossing a cut or losing the clip's best
+    second.
+    """
+    frame_s = _frame_s(stretch.pictures, base)
+    best_s = _best_second(clip, room)
+    options = []
+    for run in runs(stretch.pictures):
+        start_s = float(run[0].start * base) - origin_s
+        moved_s = start_s - clip.start_s
+        if abs(moved_s) > room.tolerance_s or start_s < room.earliest_s - _EXACT * frame_s:
+            continue
+        # Exact to a quarter of a frame: bounds from the selection lie half a frame inside.
+        latest_s = min(clip.end_s, start_s + clip.interval.duration_s) + _EXACT * frame_s
+        fitting = [cut for cut in run if float(cut.end * base) - origin_s <= latest_s]
+        if not fitting:
+            continue
+        end_s = float(fitting[-1].end * base) - origin_s
+        if latest_s - end_s > room.tolerance_s or end_s - start_s < _LEAST_SHARE * clip.interval.duration_s:
+            continue
+        shown = Interval(max(0.0, start_s), end_s)
+        if best_s is not None and shown.overlap_s(best_s) < _BEST_SHARE * best_s.duration_s:
+            continue
+        options.append((_worth(shown, room) - _COST_OF_MOVING * abs(moved_s), -abs(moved_s), fitting[-1]))
+    if not options:
+        raise Unsuitable(f"no keyframe near {clip.start_s:.1f} s at which a clip could start")
+    return max(options, key=lambda option: option[:2])[2]
+
+
+def _frame_s(pictures: Sequence[Unit], base: Fraction) -> float:
+    """Seconds that a frame of a stretch typically stays."""
+    if len(pictures) < 2:
+        return float(max(1, pictures[0].duration) * base) if pictures else 0.04
+    return float(np.median(np.diff(sorted(unit.pts for unit in pictures))) * base)
+
+
+def _best_second(clip: Clip, room: Room) -> Interval | None:
+    """The part of the clip in which the curve is highest: one step of it, or what of the step the clip shows."""
+    first, last = int(clip.start_s / room.step_s), int(np.ceil(clip.end_s / room.step_s))
+    values = np.asarray(room.worth[first:last], dtype=np.float64)
+    if not len(values) or np.ptp(values) < 1e-9:
+        return None
+    at = (first + int(values.argmax())) * room.step_s
+    return Interval(max(at, clip.start_s), min(at + room.step_s, clip.end_s))
+
+
+def _worth(interval: Interval, room: Room) -> float:
+    """What an interval is worth: the curve's integral over it, and a little for its length."""
+    total = _WORTH_OF_A_SECOND * interval.duration_s
+    first, last = int(interval.start_s / room.step_s), int(np.ceil(interval.end_s / room.step_s))
+    for i in range(first, min(last, len(room.worth))):
+        total += room.worth[i] * Interval(i * room.step_s, (i + 1) * room.step_s).overlap_s(interval)
+    return total
+
+
+def lay_sound(stretches: Sequence[Stretch], cuts: Sequence[Cut], picture_base: Fraction,
+              sound_base: Fraction) -> list[list[int]]:
+    """Which sound packets go with each cut: presentation times, in ticks of the sound stream's time base.
+
+    Packets last about 20 ms and can't be divided, so each clip's first one is that which is nearest to where the
+    clips before it end: the reel's sound has no gaps, no clip is off by more than half a packet, and errors don't add
+    up. Raises Unsuitable where a clip isn't covered by sound without gaps.
+    """
+    laid: list[list[int]] = []
+    shown, heard = Fraction(0), Fraction(0)
+    for number, (stretch, cut) in enumerate(zip(stretches, cuts, strict=True)):
+        times = np.array([unit.pts for unit in stretch.sounds], dtype=np.int64)
+        lasting = {unit.duration for unit in stretch.sounds}
+        shown += (cut.end - cut.start) * picture_base
+        if len(lasting) != 1 or min(lasting) <= 0:
+            raise Unsuitable("sound packets of uneven length")
+        step = lasting.pop() * sound_base
+        begin = cut.start * picture_base + heard - (shown - (cut.end - cut.start) * picture_base)
+        count = round((shown - heard) / step)
+        first = int(np.abs(times - float(begin / sound_base)).argmin())
+        taken = times[first:first + count]
+        last = number == len(cuts) - 1
+        missing = count - len(taken)
+        if (abs(float(times[first] * sound_base - begin)) > float(step) * 0.51 + 1e-4 or missing > (1 if last else 0)
+                or (np.abs(np.diff(taken) * float(sound_base) - float(step)) > 0.5 * float(step)).any()):
+            raise Unsuitable("sound with gaps")
+        laid.append(taken.tolist())
+        heard += len(taken) * step
+    return laid
+
+
+def clocked(shown: Sequence[int]) -> list[int]:
+    """Decoding times for packets, given when each is shown, in decoding order.
+
+    They are the presentation times in order, all moved back by as little as lets no packet be decoded after it is
+    shown.
+    """
+    times = np.asarray(shown, dtype=np.int64)
+    ordered = np.sort(times)
+    decoded: list[int] = (ordered - (ordered - times).max()).tolist()
+    return decoded
+
+
+def durations(shown: Sequence[int], end: int) -> list[int]:
+    """How long each picture is on show, in the order given: until the next one is shown, or the end."""
+    times = np.asarray(shown, dtype=np.int64)
+    order = np.argsort(times)
+    lasting = np.empty_like(times)
+    lasting[order] = np.diff(np.append(times[order], end))
+    found: list[int] = lasting.tolist()
+    return found

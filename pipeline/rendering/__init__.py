@@ -10,6 +10,7 @@ from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.copy import copy_reel
 from pipeline.rendering.encode import encode_reel
 from pipeline.rendering.order import Order, Unsuitable
+from pipeline.rendering.splice import splice_reel
 from pipeline.types import Reel
 
 __all__ = ["Order", "render_reel"]
@@ -55,7 +56,7 @@ def _ways(order: Order) -> dict[str, Callable[[Order, Report, CancelToken], Reel
         raise SettingsError(f"copied pictures can't have {changed}; choose auto or encode, or leave that out", "render")
     if settings.render == "encode" or changed:
         return {"encode": encode_reel}
-    return {"copy": copy_reel, "encode": encode_reel}
+    return {"copy": copy_reel, "mixed": splice_reel, "encode": encode_reel}
 
 
 def _make_folders(order: Order) -> None:

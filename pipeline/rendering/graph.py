@@ -77,6 +77,7 @@ class ClipJob:
     mono: whether the sound has one channel
     fade_s: seconds of fade at each end of the sound
     crf, preset: x264's
+    sps_id: number of its parameter sets, for pictures that stand beside others in one stream
     """
 
     start_s: float
@@ -92,6 +93,7 @@ class ClipJob:
     fade_s: float
     crf: int
     preset: str
+    sps_id: int = 0
 
     @property
     def duration_s(self) -> float:
@@ -156,13 +158,7 @@ def clip_args(job: ClipJob, source: str, target: str) -> list[str]:
     MOV's clock can be set to the frame rate, so its timestamps are exact; Matroska's are whole milliseconds. The sound
     stays PCM until the whole reel is joined: an AAC encoder adds a gap to the front of whatever it encodes.
     """
-    # A picture that changes its size midway must not restart the filters, which count frames; `scale` takes it as it
-    # comes.
-    options: dict[str, Any] = dict(INPUT_OPTIONS) | {"err_detect": "ignore_err", "reinit_filter:v": 0}
-    if job.seek_s is not None:
-        options |= {"seek_timestamp": 1, "ss": _seconds(job.seek_s)}
-    # The frame on show when a clip starts may have begun long before (slides): it must not be cut off here.
-    media = ffmpeg.input(_SOURCE, noaccurate_seek=None, **options)
+    media = _input(job)
     streams = [_picture(media[str(job.video_stream)], job)]
     if job.sound != "none":
         streams.append(_sound(media, job))
@@ -173,10 +169,35 @@ def clip_args(job: ClipJob, source: str, target: str) -> list[str]:
         "g": max(1, round(2 * job.rate)), "fps_mode": "passthrough",
         "format": "mov", "map_metadata": -1, "map_chapters": -1, "write_tmcd": 0,
     }
+    if job.sps_id:
+        out |= {"x264-params": f"sps-id={job.sps_id}"}
     if job.sound != "none":
         out |= {"c:a": "pcm_s16le"}
     # Times stay on the container's clock throughout, and damage in the source is not the end of the run.
     return ["-y", "-copyts", "-max_error_rate", "1", *_args(ffmpeg.output(*streams, _TARGET, **out), source, target)]
+
+
+def sound_args(job: ClipJob, source: str, target: str) -> list[str]:
+    """ffmpeg's arguments that make a clip's sound alone, as it is in the clip: PCM in a .mov."""
+    out = {"c:a": "pcm_s16le", "format": "mov", "map_metadata": -1, "map_chapters": -1}
+    node = ffmpeg.output(_sound(_input(job), job), _TARGET, **out)
+    return ["-y", "-copyts", "-max_error_rate", "1", *_args(node, source, target)]
+
+
+def _input(job: ClipJob) -> Any:
+    """The source, opened for a clip."""
+    # A picture that changes its size midway must not restart the filters, which count frames; `scale` takes it as it
+    # comes.
+    options: dict[str, Any] = dict(INPUT_OPTIONS) | {"err_detect": "ignore_err", "reinit_filter:v": 0}
+    if job.seek_s is not None:
+        options |= {"seek_timestamp": 1, "ss": _seconds(job.seek_s)}
+    # The frame on show when a clip starts may have begun long before (slides): it must not be cut off here.
+    return ffmpeg.input(_SOURCE, noaccurate_seek=None, **options)
+
+
+def slot_of(time_s: float, job: ClipJob) -> int:
+    """The frame of the clip in which a picture that is shown at `time_s`, on the container's clock, begins."""
+    return math.floor((time_s - job.start_s) * float(job.rate) + _SLACK)
 
 
 def join_args(listing: str, target: str, sound: bool, audio_kbps: int) -> list[str]:

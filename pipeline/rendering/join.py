@@ -18,12 +18,14 @@ from pipeline.rendering.graph import concat_list, join_args
 
 
 def join_clips(clips: Sequence[Path], counts: Sequence[int], rate: Fraction, target: Path, *, sound: bool,
-               audio_kbps: int, on_progress: Callable[[float], object], cancel: CancelToken) -> None:
+               audio_kbps: int, on_progress: Callable[[float], object], cancel: CancelToken,
+               check: Callable[[Path], object] = lambda part: None) -> None:
     """Join clip files, all in one folder, to `target`, which appears only when it is whole.
 
     counts: frames of each clip
     sound: whether the clips have sound
     on_progress: called with the share that is done, 0 to 1
+    check: called with the joined file before it gets its name; what it raises is raised, and no file appears
 
     Raises OutputError, FFmpegError, Cancelled.
     """
@@ -38,6 +40,7 @@ def join_clips(clips: Sequence[Path], counts: Sequence[int], rate: Fraction, tar
                    timeout_s=600 + 10 * total_s, subject=target.name, output=target.parent,
                    on_progress=lambda done_s: on_progress(min(1.0, done_s / total_s)))
         _check(part, sum(counts), target)
+        check(part)
         os.replace(part, target)
     except OSError as error:
         raise OutputError(f"can't be written ({error.strerror or error}); choose another output folder",

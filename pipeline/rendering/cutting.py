@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -114,6 +114,20 @@ def best_cut(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s:
     if not options:
         raise Unsuitable(f"no keyframe near {clip.start_s:.1f} s at which a clip could start")
     return max(options, key=lambda option: option[:2])[2]
+
+
+def onto_keyframe(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s: float) -> Clip:
+    """The clip, moved whole to start at a keyframe where one lies just before it, else as it is.
+
+    Arguments as for `best_cut`.
+    """
+    for unit in stretch.pictures:
+        if unit.entry:
+            start_s = float(unit.pts * base) - origin_s
+            if room.earliest_s - 1e-3 <= start_s <= clip.start_s and clip.start_s - start_s <= room.tolerance_s:
+                start_s = max(0.0, start_s)
+                return replace(clip, start_s=start_s, end_s=clip.end_s - (clip.start_s - start_s))
+    return clip
 
 
 def _frame_s(pictures: Sequence[Unit], base: Fraction) -> float:

@@ -25,7 +25,7 @@ from pipeline.media.seeking import safe_seeks
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.checking import Expected, check_reel, muxing_error
 from pipeline.rendering.copy import check_codec
-from pipeline.rendering.cutting import Cut, clocked, runs
+from pipeline.rendering.cutting import Cut, clocked, onto_keyframe, room_of, runs
 from pipeline.rendering.encode import clip_jobs, encode_clip, is_whole, placed
 from pipeline.rendering.graph import ClipJob, clip_args, slot_of, sound_args
 from pipeline.rendering.join import join_clips
@@ -41,6 +41,8 @@ _SHORTEST_RUN_S = 0.5
 # x264 decodes pictures two frames ahead at most with the settings that we use.
 _ENCODER_DELAY = 2
 _MOST_DELAY = 16
+# The selection keeps a frame away from cuts, where encoders put their keyframes: clips are moved back by that little.
+_SNAP_FRAMES = 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,15 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     result has been decoded to its end. Raises Unsuitable where too little can be copied, or it doesn't decode.
     """
     _check_source(order)
-    jobs = clip_jobs(order.video, order.plan.clips, order.settings, cancel)
-    if abs(float(jobs[0].rate) - order.video.fps) > 0.001 * order.video.fps:
-        raise Unsuitable("frames that don't fall on the reel's clock")
     with open_packets(order.video, cancel) as reader:
         base = reader.picture.time_base or Fraction(1, av.time_base)
         stretches = [reader.stretch(clip.start_s, clip.end_s) for clip in order.plan.clips]
+        clips = [onto_keyframe(stretch, clip, room_of(clip, order.plan, _SNAP_FRAMES * order.video.frame_s), base,
+                               order.video.origin_s)
+                 for stretch, clip in zip(stretches, order.plan.clips, strict=True)]
+        jobs = clip_jobs(order.video, clips, order.settings, cancel)
+        if abs(float(jobs[0].rate) - order.video.fps) > 0.001 * order.video.fps:
+            raise Unsuitable("frames that don't fall on the reel's clock")
         splices = [splice_of(stretch, job, base) for stretch, job in zip(stretches, jobs, strict=True)]
         share = sum(s.copied for s in splices) / sum(job.frames for job in jobs)
         if share < _LEAST_COPIED:
@@ -96,7 +101,7 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     return Reel(
         path=order.target, duration_s=expected.duration_s, width=jobs[0].look.width, height=jobs[0].look.height,
         fps=float(jobs[0].rate), way="mixed", encoder="libx264",
-        placed=placed(order.plan.clips, [job.frames for job in jobs], jobs[0].rate),
+        placed=placed(clips, [job.frames for job in jobs], jobs[0].rate),
         clips_encoded=shop.made, clips_reused=len(files) - shop.made,
         notes={"way": "mixed", "encoder": "libx264", "copied_share": round(share, 3)})
 
@@ -129,7 +134,7 @@ def _check_source(order: Order) -> None:
     check_codec(video, order.settings.max_fps)
     if video.pixel_format != "yuv420p" or video.is_hdr:
         raise Unsuitable("pictures in full range")
-    if video.rotation_deg or video.mirrored or video.sample_aspect != 1:
+    if video.rotation_deg or video.mirrored or (video.width, video.height) != (video.coded_width, video.coded_height):
         raise Unsuitable("pictures that are stored turned or stretched")
     if video.coded_width % 2 or video.coded_height % 2:
         raise Unsuitable("an odd number of pixels")

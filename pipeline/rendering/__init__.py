@@ -68,7 +68,7 @@ def _make_folders(order: Order) -> None:
             raise OutputError(f"can't be made ({error.strerror}); choose another folder", str(folder)) from error
     if order.target.is_dir():
         raise OutputError("is a folder; name a file for the reel", str(order.target))
-    if order.target.exists() and order.target.samefile(order.video.path):
+    if order.target.exists() and order.video.path.exists() and order.target.samefile(order.video.path):
         raise OutputError("is the video itself; choose another output folder", str(order.target))
 
 

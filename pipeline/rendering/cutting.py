@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from statistics import median_low
 
 import numpy as np
 
@@ -15,10 +16,9 @@ from pipeline.types import Clip, Interval
 
 # A bound that is off by less than this share of a frame is where it should be.
 _EXACT = 0.25
-# What a second is worth whatever the curve says, and what moving a clip by a second costs: of two keyframes that do
-# equally well, the nearer one is taken.
+_NEAREST = 0.6
+# What a second of the clip as planned is worth whatever the curve says.
 _WORTH_OF_A_SECOND = 0.1
-_COST_OF_MOVING = 0.02
 # A copied clip is never shorter than this share of what was planned.
 _LEAST_SHARE = 0.5
 # So much of its best second must stay in it.
@@ -99,8 +99,8 @@ def best_cut(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s:
         moved_s = start_s - clip.start_s
         if abs(moved_s) > room.tolerance_s or start_s < room.earliest_s - _EXACT * frame_s:
             continue
-        # Exact to a quarter of a frame: bounds from the selection lie half a frame inside.
-        latest_s = min(clip.end_s, start_s + clip.interval.duration_s) + _EXACT * frame_s
+        # A frame that starts before the clip's end belongs to it, and the selection's ends lie half a frame inside.
+        latest_s = min(clip.end_s + _NEAREST * frame_s, start_s + clip.interval.duration_s + _EXACT * frame_s)
         fitting = [cut for cut in run if float(cut.end * base) - origin_s <= latest_s]
         if not fitting:
             continue
@@ -110,7 +110,8 @@ def best_cut(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s:
         shown = Interval(max(0.0, start_s), end_s)
         if best_s is not None and shown.overlap_s(best_s) < _BEST_SHARE * best_s.duration_s:
             continue
-        options.append((_worth(shown, room) - _COST_OF_MOVING * abs(moved_s), -abs(moved_s), fitting[-1]))
+        kept = _kept(shown, clip)
+        options.append((_worth(kept, room) if kept else 0.0, -abs(moved_s), fitting[-1]))
     if not options:
         raise Unsuitable(f"no keyframe near {clip.start_s:.1f} s at which a clip could start")
     return max(options, key=lambda option: option[:2])[2]
@@ -147,6 +148,12 @@ def _best_second(clip: Clip, room: Room) -> Interval | None:
     return Interval(max(at, clip.start_s), min(at + room.step_s, clip.end_s))
 
 
+def _kept(shown: Interval, clip: Clip) -> Interval | None:
+    """What of a planned clip is still shown; None for nothing."""
+    start_s, end_s = max(shown.start_s, clip.start_s), min(shown.end_s, clip.end_s)
+    return Interval(start_s, end_s) if start_s < end_s else None
+
+
 def _worth(interval: Interval, room: Room) -> float:
     """What an interval is worth: the curve's integral over it, and a little for its length."""
     total = _WORTH_OF_A_SECOND * interval.duration_s
@@ -167,12 +174,13 @@ def lay_sound(stretches: Sequence[Stretch], cuts: Sequence[Cut], picture_base: F
     laid: list[list[int]] = []
     shown, heard = Fraction(0), Fraction(0)
     for number, (stretch, cut) in enumerate(zip(stretches, cuts, strict=True)):
-        times = np.array([unit.pts for unit in stretch.sounds], dtype=np.int64)
-        lasting = {unit.duration for unit in stretch.sounds}
+        # A track's last packet may be shorter than the others.
+        usual = median_low([unit.duration for unit in stretch.sounds]) if stretch.sounds else 0
+        times = np.array([unit.pts for unit in stretch.sounds if unit.duration == usual], dtype=np.int64)
         shown += (cut.end - cut.start) * picture_base
-        if len(lasting) != 1 or min(lasting) <= 0:
-            raise Unsuitable("sound packets of uneven length")
-        step = lasting.pop() * sound_base
+        if usual <= 0:
+            raise Unsuitable("sound that is missing")
+        step = usual * sound_base
         begin = cut.start * picture_base + heard - (shown - (cut.end - cut.start) * picture_base)
         count = round((shown - heard) / step)
         first = int(np.abs(times - float(begin / sound_base)).argmin())

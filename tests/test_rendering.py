@@ -162,7 +162,7 @@ def test_ten_clips_in_another_order(talk: Path, tmp_path: Path) -> None:
 
 
 def test_plays_everywhere(talk: Path, tmp_path: Path) -> None:
-    reel = render(talk, [snapped(50, 100, 25), snapped(200, 260, 25)], tmp_path, Settings(crf=0))
+    reel = render(talk, [snapped(50, 100, 25), snapped(200, 260, 25)], tmp_path, Settings(render="encode", crf=0))
     with av.open(str(reel.path)) as container:
         assert len(container.streams) == 2
         video, audio = container.streams.video[0], container.streams.audio[0]

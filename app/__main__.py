@@ -44,6 +44,8 @@ def reel(
     aspect: Annotated[str | None, typer.Option(help=f"Shape of the reel: {', '.join(ASPECTS)}.")] = None,
     framing: Annotated[str | None, typer.Option(help=f"How another shape is filled: {', '.join(FRAMINGS)}.")] = None,
     captions: Annotated[str | None, typer.Option(help=f"Words in the picture: {', '.join(CAPTIONS)}.")] = None,
+    speech_model: Annotated[str | None, typer.Option(metavar="ID_OR_DIR", help="Whisper model, for speech.")] = None,
+    speech_language: Annotated[str | None, typer.Option(metavar="CODE", help="Spoken language, such as en.")] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Opening title of a styled reel.")] = None,
     closing: Annotated[str | None, typer.Option(metavar="TEXT", help="Closing card of a styled reel.")] = None,
     music: Annotated[Path | None, typer.Option(metavar="FILE", help="Music under a styled reel.")] = None,
@@ -56,7 +58,8 @@ def reel(
 ) -> None:
     """Make a highlight reel of each VIDEO: OUT/<name>/reel.mp4 and plan.json."""
     settings = _settings(target_s=target, scorer=scorer, model=model, query=query, render=render_mode, aspect=aspect,
-                         framing=framing, captions=captions, export=_names(export), device=device, detail=detail,
+                         framing=framing, captions=captions, speech_model=speech_model,
+                         speech_language=speech_language, export=_names(export), device=device, detail=detail,
                          style=_style(title=title, closing=closing, music=music),
                          cache=False if no_cache else None, cache_dir=cache_dir)
     jobs = [

@@ -15,7 +15,8 @@ from app.presenters import clock, one_line, reel_facts, summary_lines
 from pipeline import Progress as Event
 from pipeline import Reel, Result
 
-_STAGES = {"probe": "Opening", "scan": "Scanning", "score": "Scoring", "render": "Rendering", "export": "Exporting"}
+_STAGES = {"probe": "Opening", "scan": "Scanning", "score": "Scoring", "speech": "Listening", "render": "Rendering",
+           "export": "Exporting"}
 
 
 def complaint(subject: str, message: str) -> str:
@@ -74,8 +75,8 @@ class RichConsole:
         if isinstance(result, Result):
             for line in summary_lines(result.plan):
                 self._output.print(f"  {line}", markup=False)
-            for warning in result.plan.warnings:
-                self._errors.print(complaint(subject, f"note: {warning}"), markup=False)
+        for warning in result.plan.warnings if isinstance(result, Result) else reel.warnings:
+            self._errors.print(complaint(subject, f"note: {warning}"), markup=False)
 
     def error(self, subject: str, message: str) -> None:
         """One line on standard error."""

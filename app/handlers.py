@@ -16,7 +16,8 @@ from pipeline import Progress, SmolReelError, make_reel
 
 _SAMPLE = Path(__file__).resolve().parent.parent / "assets" / "sample.mp4"
 # How much of the whole each stage takes, for one bar over all of them.
-_SHARES = {"probe": (0.0, 0.02), "scan": (0.02, 0.6), "score": (0.6, 0.65), "render": (0.65, 1.0)}
+_SHARES = {"probe": (0.0, 0.02), "scan": (0.02, 0.6), "score": (0.6, 0.65), "speech": (0.64, 0.65),
+           "render": (0.65, 1.0)}
 # Results go when the server stops; Gradio keeps copies of its own for as long as the page says.
 _RUNS = tempfile.TemporaryDirectory(prefix="smolreel-page-")
 _log = logging.getLogger("smolreel")

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +18,12 @@ import numpy as np
 from pipeline.errors import OutputError
 from pipeline.media.files import disk_error
 from pipeline.settings import Settings
-from pipeline.types import SampledFrame, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Signals
+from pipeline.types import SampledFrame, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Signals, Word
 
 T = TypeVar("T")
 
 # Raise a stage's number when its code changes what it returns: what older code left behind is then not found.
-STAGE_VERSIONS = {"scan": 1, "segment": 1, "score": 1}
+STAGE_VERSIONS = {"scan": 1, "segment": 1, "score": 1, "speech": 1}
 
 
 # What readers raise over files that are torn, or altered by other hands.
@@ -144,3 +144,17 @@ def load_scored(folder: Path) -> Scored:
         warnings=tuple(facts["warnings"]),
         notes=facts["notes"],
     )
+
+
+def save_words(words: Sequence[Word], folder: Path) -> None:
+    """Write what is said in a stretch of a video. Raises OutputError."""
+    try:
+        (folder / "words.json").write_text(json.dumps([[word.start_s, word.end_s, word.text] for word in words]))
+    except OSError as error:
+        raise disk_error(error, folder) from error
+
+
+def load_words(folder: Path) -> tuple[Word, ...]:
+    """Read what `save_words` wrote; raises one of _TORN where it is torn."""
+    return tuple(Word(float(start_s), float(end_s), str(text))
+                 for start_s, end_s, text in json.loads((folder / "words.json").read_text()))

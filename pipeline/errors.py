@@ -9,7 +9,8 @@
     ├── FFmpegError            ffmpeg failed on a file that could be decoded: a fault of ours
     └── Cancelled              the caller's token asked to stop
 
-A third party's errors are mapped to these at one seam each (`media/`, `scorers/smolvlm2/model.py`), with `from`.
+A third party's errors are mapped to these at one seam each (`media/`, `scorers/smolvlm2/model.py`, `speech/model.py`),
+with `from`.
 A shell shows `str(error)` as it is: one line, what is wrong and what to do. `subject` names what it is about.
 """
 

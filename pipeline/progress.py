@@ -16,7 +16,7 @@ from pipeline.errors import Cancelled
 class Progress:
     """How far a run is.
 
-    stage: "probe", "scan", "score", "select", "render" or "export"
+    stage: "probe", "scan", "score", "select", "speech", "render" or "export"
     fraction: share of this stage that is done, 0 to 1; None where the end isn't known
     message: what is being done, for people, without a trailing full stop
     """

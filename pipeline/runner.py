@@ -1,15 +1,26 @@
-"""Knows the order of the stages and nothing of how they work: probe, scan, segment, score, select, render."""
+"""Knows the order of the stages and nothing of how they work: probe, scan, segment, score, select, speech, render."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from pipeline import captions
-from pipeline.cache import Cache, load_scan, load_scored, open_cache, save_scan, save_scored, stage_key
+from pipeline import captions, speech
+from pipeline.cache import (
+    Cache,
+    load_scan,
+    load_scored,
+    load_words,
+    open_cache,
+    save_scan,
+    save_scored,
+    save_words,
+    stage_key,
+)
 from pipeline.errors import ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
@@ -23,7 +34,7 @@ from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
 from pipeline.selection import Material, select
 from pipeline.settings import Settings
-from pipeline.types import Reel, Scan, Scored, Segment, VideoInfo
+from pipeline.types import Reel, Scan, Scored, Segment, VideoInfo, Word
 
 REEL_NAME = "reel.mp4"
 
@@ -76,6 +87,9 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     timings: dict[str, float] = {}
     video = _probe(path, timings, report, token)
     check_writable(out, str(out_dir))
+    if settings.captions == "speech":
+        # As for the scorer's model: told before the long scan, not after it.
+        speech.check(video, settings, report, token)
     analysis = _analyse(video, settings, timings, report, token)
     with _timed(timings, "select"):
         plan = choose(analysis, settings)
@@ -223,11 +237,16 @@ def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, repo
             cancel: CancelToken) -> Result:
     """Render into `folder` and write the plan beside the reel."""
     timings = dict(plan.timings_s)
-    words = captions.of_descriptions(plan.clips)
-    with open_cache(settings) as cache, _timed(timings, "render"):
-        order = Order(video, plan, words if captions.are_burned(settings) else (), folder / REEL_NAME, settings,
-                      cache.root / "clips")
-        reel = render_reel(order, report, cancel)
+    with open_cache(settings) as cache:
+        spoken = _words(plan, video, settings, cache, timings, report, cancel)
+        words = spoken.captions
+        with _timed(timings, "render"):
+            order = Order(video, plan, words if captions.are_burned(settings) else (), folder / REEL_NAME, settings,
+                          cache.root / "clips")
+            reel = render_reel(order, report, cancel)
+    reel = replace(reel, warnings=(*spoken.warnings, *reel.warnings))
+    # What an earlier render said of the words need no longer be true.
+    plan = replace(plan, warnings=tuple(warning for warning in plan.warnings if warning not in speech.NOTES))
     plan = replace(plan, clips=tuple(placed.clip for placed in reel.placed), timings_s=timings,
                    warnings=tuple(dict.fromkeys((*plan.warnings, *reel.warnings))))
     plan = plan.with_notes(render=dict(reel.notes))
@@ -235,6 +254,20 @@ def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, repo
         exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel)
     plan.write(folder / FILE_NAME)
     return Result(plan, reel, exported)
+
+
+def _words(plan: Plan, video: VideoInfo, settings: Settings, cache: Cache, timings: dict[str, float], report: Report,
+           cancel: CancelToken) -> speech.Spoken:
+    """The words that go with the reel: what each clip shows, or what is said in it where that is asked for."""
+    if settings.captions != "speech":
+        return speech.Spoken(captions.of_descriptions(plan.clips))
+
+    def recall(inputs: Sequence[Any], make: Callable[[], Sequence[Word]]) -> Sequence[Word]:
+        key = stage_key("speech", video.sha256, inputs)
+        return cache.get("speech", key, load_words, lambda folder: save_words(make(), folder))[0]
+
+    with _timed(timings, "speech"):
+        return speech.transcribe(video, plan.clips, settings, report, cancel, recall)
 
 
 @contextmanager

@@ -20,6 +20,15 @@ ASPECTS = ("source", "16:9", "9:16", "1:1", "4:5")
 FRAMINGS = ("auto", "crop", "bars")
 CAPTIONS = ("auto", "none", "descriptions", "speech")
 EXPORTS = ("clips", "srt", "vtt", "chapters", "csv", "edl", "fcpxml", "otio", "contact-sheet", "gif", "html")
+# Codes that Whisper knows; "yue" (Cantonese) only since its third version.
+SPEECH_LANGUAGES = (
+    "af", "am", "ar", "as", "az", "ba", "be", "bg", "bn", "bo", "br", "bs", "ca", "cs", "cy", "da", "de", "el",
+    "en", "es", "et", "eu", "fa", "fi", "fo", "fr", "gl", "gu", "ha", "haw", "he", "hi", "hr", "ht", "hu", "hy",
+    "id", "is", "it", "ja", "jw", "ka", "kk", "km", "kn", "ko", "la", "lb", "ln", "lo", "lt", "lv", "mg", "mi",
+    "mk", "ml", "mn", "mr", "ms", "mt", "my", "ne", "nl", "nn", "no", "oc", "pa", "pl", "ps", "pt", "ro", "ru",
+    "sa", "sd", "si", "sk", "sl", "sn", "so", "sq", "sr", "su", "sv", "sw", "ta", "te", "tg", "th", "tk", "tl",
+    "tr", "tt", "uk", "ur", "uz", "vi", "yi", "yo", "zh", "yue",
+)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DETAILS = ("auto", "fast", "balanced", "full")
 
@@ -123,6 +132,10 @@ class Settings:
     spread_weight: float = _number(0, 1, 0.15, "score given up to pick from another part of the video")
     duplicate_similarity: float = _number(0.5, 1, 0.985, "cosine above which two looks are one")
 
+    # speech
+    speech_model: str | None = None
+    speech_language: str | None = None
+
     # render
     render: str = _choice(RENDERS, "auto")
     copy_tolerance_s: float = _number(0, 10, 1.0, "s that a copied clip's start may move to reach a keyframe")
@@ -148,6 +161,9 @@ class Settings:
         _validate(self)
         object.__setattr__(self, "cache_dir", Path(self.cache_dir))
         object.__setattr__(self, "export", _exports(self.export))
+        if self.speech_language is not None and self.speech_language not in SPEECH_LANGUAGES:
+            raise SettingsError(f"{self.speech_language!r} is no language code that Whisper knows; give one such as "
+                                "en, de or ja", "speech_language")
         if self.min_segment_s * 2 > self.max_segment_s:
             raise SettingsError(f"{self.max_segment_s:g} is less than twice min_segment_s "
                                 f"({self.min_segment_s:g}); long scenes could not be tiled", "max_segment_s")
@@ -187,6 +203,7 @@ STAGE_FIELDS: dict[str, frozenset[str]] = {
     "score": frozenset({"scorer", "model", "query", "device", "weights", "fusion", "detail"}),
     "select": frozenset({"target_s", "max_share", "whole_below_s", "min_clip_s", "max_clip_s", "spread_weight",
                          "duplicate_similarity"}),
+    "speech": frozenset({"speech_model", "speech_language"}),
     "render": frozenset({"render", "copy_tolerance_s", "encoder", "aspect", "framing", "captions", "style", "crf",
                          "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),
     "export": frozenset({"export"}),

@@ -289,6 +289,19 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A spoken word.
+
+    start_s, end_s: when it is said; both are the same where that is not known more closely
+    text: as it is written, with the space before it that parts it from the word before; Chinese and its like have none
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Caption:
     """Words that belong to a stretch of the video.
 

@@ -43,6 +43,14 @@ def sample() -> Path:
     return ROOT / "assets" / "sample.mp4"
 
 
+@pytest.fixture(scope="session")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny Whisper that says one thing."""
+    from tests import tiny_whisper
+
+    return tiny_whisper.build(tmp_path_factory.mktemp("whisper") / "tiny")
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's cache."""

@@ -74,7 +74,7 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[
         wanted = [picture]
         if video.audio_stream is not None:
             wanted.append(container.streams[video.audio_stream])
-        sound = _SoundDecoder(sample_rate, video.origin_s)
+        sound = SoundDecoder(sample_rate, video.origin_s)
         reached_s, whole, backwards = -1e-6, True, False
         packets = container.demux(*wanted)
         while True:
@@ -109,7 +109,7 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[
                     yield Damage(reached_s, "clock")
 
 
-class _SoundDecoder:
+class SoundDecoder:
     """Decodes audio packets to mono at one rate; damage is told once and passed over."""
 
     def __init__(self, sample_rate: int, origin_s: float) -> None:

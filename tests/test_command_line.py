@@ -199,8 +199,8 @@ def test_a_fault_of_ours_is_logged_and_not_thrown_at_the_user(tmp_path: Path, vi
     broken = tmp_path / "ffmpeg"
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)
-    done = run("reel", video, "-o", tmp_path / "out", "--scorer", "signals", "--cache-dir", tmp_path / "cache",
-               env={**os.environ, "IMAGEIO_FFMPEG_EXE": str(broken)})
+    done = run("reel", video, "-o", tmp_path / "out", "--scorer", "signals", "--render", "encode",
+               "--cache-dir", tmp_path / "cache", env={**os.environ, "IMAGEIO_FFMPEG_EXE": str(broken)})
     assert done.returncode == 1
     (log,) = (tmp_path / "cache" / "logs").iterdir()
     assert str(log) in complaint(done) and "Traceback" in log.read_text()

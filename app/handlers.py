@@ -17,7 +17,7 @@ from pipeline import Progress, SmolReelError, make_reel
 _SAMPLE = Path(__file__).resolve().parent.parent / "assets" / "sample.mp4"
 # How much of the whole each stage takes, for one bar over all of them.
 _SHARES = {"probe": (0.0, 0.02), "scan": (0.02, 0.6), "score": (0.6, 0.65), "speech": (0.64, 0.65),
-           "render": (0.65, 1.0)}
+           "render": (0.65, 0.95), "export": (0.95, 1.0)}
 # Results go when the server stops; Gradio keeps copies of its own for as long as the page says.
 _RUNS = tempfile.TemporaryDirectory(prefix="smolreel-page-")
 _log = logging.getLogger("smolreel")
@@ -28,7 +28,8 @@ def sample_path() -> str:
     return str(_SAMPLE)
 
 
-def make(video: str | None, target_s: float, bar: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+def make(video: str | None, target_s: float, style: str, shape: str, exports: list[str],
+         bar: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
     """Make a reel of `video`: what goes into the reel's player, status, clips and files.
 
     (Gradio finds the progress bar by its default value, hence the call there.)
@@ -42,7 +43,7 @@ def make(video: str | None, target_s: float, bar: gr.Progress = gr.Progress()) -
 
     folder = Path(tempfile.mkdtemp(dir=_RUNS.name))
     try:
-        result = make_reel(video, settings_from(target_s), folder, report=report)
+        result = make_reel(video, settings_from(target_s, style, shape, exports), folder, report=report)
     except SmolReelError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise gr.Error(str(error), title="That didn't work", print_exception=False) from error
@@ -53,6 +54,7 @@ def make(video: str | None, target_s: float, bar: gr.Progress = gr.Progress()) -
                        print_exception=False) from error
     plan, reel = result.plan, result.reel
     count = f"{len(plan.clips)} clips" if len(plan.clips) > 1 else "one clip"
+    files = (reel.path, reel.path.with_name("plan.json"), *result.exports)
     lines = [f"**{clock(reel.duration_s)}** from {count}.", *plan.warnings]
     return (str(reel.path), "\n\n".join(lines), gr.Dataframe(value=clip_rows(plan), visible=True),
-            gr.File(value=[str(reel.path), str(reel.path.with_name("plan.json"))], visible=True))
+            gr.File(value=[str(path) for path in files], visible=True))

@@ -7,9 +7,10 @@ import sys
 
 import gradio as gr
 
-from app.forms import DEFAULT_TARGET_S, TARGET_BOUNDS_S
+from app.forms import DEFAULT_TARGET_S, SHAPES, STYLES, TARGET_BOUNDS_S
 from app.handlers import make, sample_path
 from pipeline import SettingsError
+from pipeline.settings import EXPORTS
 
 _TITLE = "SmolReel"
 _INTRO = "# SmolReel\nDrop in a long video and get its best moments as a short reel. Everything stays on this machine."
@@ -28,6 +29,10 @@ def build() -> gr.Blocks:
                 video = gr.Video(label="Your video", sources=["upload"], elem_id="source")
                 target = gr.Slider(*TARGET_BOUNDS_S, value=DEFAULT_TARGET_S, step=1,
                                    label="Length of the reel at most, in seconds")
+                with gr.Accordion("More", open=False):
+                    style = gr.Radio(STYLES, value=STYLES[0][1], label="Style")
+                    shape = gr.Dropdown(SHAPES, value=SHAPES[0][1], label="Shape")
+                    exports = gr.CheckboxGroup(EXPORTS, label="Also make", elem_id="exports")
                 with gr.Row():
                     run = gr.Button("Make the reel", variant="primary", elem_id="run")
                     sample = gr.Button("Try the sample", elem_id="sample")
@@ -36,10 +41,10 @@ def build() -> gr.Blocks:
                 status = gr.Markdown(elem_id="status")
         clips = gr.Dataframe(headers=_CLIP_HEADERS, label="Clips", interactive=False, wrap=True, visible=False,
                              column_widths=["9%", "9%", "8%", "42%", "32%"])
-        files = gr.File(label="Take it home: the reel and its plan", interactive=False, visible=False,
-                        file_count="multiple")
+        files = gr.File(label="Take it home: the reel, its plan and what else you chose", interactive=False,
+                        visible=False, file_count="multiple")
         # One run at a time: a second one would only make both slower.
-        run.click(make, [video, target], [reel, status, clips, files], concurrency_limit=1,
+        run.click(make, [video, target, style, shape, exports], [reel, status, clips, files], concurrency_limit=1,
                   concurrency_id="run", show_progress_on=reel)
         sample.click(sample_path, None, video, api_visibility="private")
     return page

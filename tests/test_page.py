@@ -76,6 +76,24 @@ def test_the_sample_becomes_a_reel(page: Page, tmp_path: Path) -> None:
     assert length_s == pytest.approx(sum(c["end_s"] - c["start_s"] for c in plan["clips"]), abs=0.05)
 
 
+def test_another_shape_and_more_files(page: Page, tmp_path: Path) -> None:
+    page.click("#sample")
+    page.wait_for_selector("#source video", timeout=WAIT_MS)
+    page.get_by_role("button", name="More").click()
+    page.get_by_label("Shape").click()
+    page.get_by_role("option", name="Square").click()
+    page.get_by_label("csv").check()
+    page.click("#run")
+    expect(page.locator("#status")).to_contain_text("clips", timeout=WAIT_MS)
+    for name in ("reel.mp4", "reel.csv"):
+        with page.expect_download() as download:
+            page.locator(f"a[download='{name}']").first.click()
+        download.value.save_as(tmp_path / name)
+    with av.open(str(tmp_path / "reel.mp4")) as container:
+        assert container.streams.video[0].width == container.streams.video[0].height
+    assert len((tmp_path / "reel.csv").read_text().splitlines()) > 2
+
+
 def test_a_wrong_file_is_a_friendly_message(page: Page, tmp_path: Path) -> None:
     page.click("#run")
     expect(page.locator("body")).to_contain_text("Choose a video first", timeout=WAIT_MS)

@@ -50,5 +50,18 @@ class CancelToken:
 
     def check(self) -> None:
         """Raise Cancelled if `cancel` was called."""
-        if self._event.is_set():
+        if self.cancelled:
             raise Cancelled
+
+
+class LinkedToken(CancelToken):
+    """A token that is set when its parent is; setting it stops a part of a run and leaves the parent alone."""
+
+    def __init__(self, parent: CancelToken) -> None:
+        super().__init__()
+        self._parent = parent
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called, here or on the parent."""
+        return super().cancelled or self._parent.cancelled

@@ -100,6 +100,9 @@ class VideoInfo:
     bit_depth: bits of a component
     transfer: "sdr", "pq" or "hlg"
     header: what the file claims of itself
+    matrix: FFmpeg's name of the YUV matrix by the first frame's tags, such as "bt709"; None where they don't say
+    primaries: FFmpeg's name of the colour primaries, likewise
+    audio_channels: channels of the sound; None where there is none or its header doesn't say
     """
 
     path: Path
@@ -126,6 +129,9 @@ class VideoInfo:
     bit_depth: int
     transfer: str
     header: HeaderClaims
+    matrix: str | None = None
+    primaries: str | None = None
+    audio_channels: int | None = None
 
     @property
     def has_audio(self) -> bool:

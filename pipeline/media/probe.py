@@ -27,7 +27,12 @@ from pipeline.types import HeaderClaims, VideoInfo
 _LONGEST_S = 2 * 24 * 3600.0
 # Containers that round timestamps to a millisecond make even spacing look uneven by this much.
 _JITTER_S = 0.0016
+# FFmpeg's numbers (ITU-T H.273) for what its filters call by name; what is not here counts as unknown. The frame is
+# asked, not the container: in files that went through an editor the two can disagree, and decoders (so players)
+# believe the frame.
 _TRANSFERS = {16: "pq", 18: "hlg"}
+_MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
+_PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 12: "smpte432"}
 _HASH_CHUNK = 1 << 20
 
 
@@ -45,6 +50,7 @@ def probe(path: Path, cancel: CancelToken | None = None) -> VideoInfo:
         header = _header(container, stream)
         container_start_s = (container.start_time or 0) / av.time_base
         audio_stream = _audio_stream(container)
+        channels = _channels(container, audio_stream)
         # Nothing of a container may be touched once it is closed, so what is needed later is copied here.
         video_stream, claimed, codec = stream.index, stream.average_rate, stream.codec_context.codec.canonical_name
         aspect = float(stream.sample_aspect_ratio or 1)
@@ -91,6 +97,9 @@ def probe(path: Path, cancel: CancelToken | None = None) -> VideoInfo:
         bit_depth=max(c.bits for c in frame.format.components),
         transfer=_TRANSFERS.get(int(frame.color_trc), "sdr"),
         header=header,
+        matrix=_MATRICES.get(int(frame.colorspace)),
+        primaries=_PRIMARIES.get(int(frame.color_primaries)),
+        audio_channels=channels,
     )
 
 
@@ -114,6 +123,12 @@ def _audio_stream(container: av.container.InputContainer) -> int | None:
     if not usable:
         return None
     return max(usable, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), -s.index)).index
+
+
+def _channels(container: av.container.InputContainer, index: int | None) -> int | None:
+    """Channels of an audio stream, None where nothing says."""
+    codec = None if index is None else container.streams[index].codec_context
+    return (codec.channels or None) if isinstance(codec, av.AudioCodecContext) else None
 
 
 def _walk_packets(container: av.container.InputContainer, stream: av.VideoStream, subject: str,

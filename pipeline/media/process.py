@@ -47,12 +47,26 @@ def ffmpeg_filters() -> frozenset[str]:
 
 @lru_cache(maxsize=4)
 def _filters_of(exe: str) -> frozenset[str]:
+    return frozenset(re.findall(r"^ [A-Z.]{2,3} (\w+) +\S+->\S+", _listing(exe, "-filters"), re.MULTILINE))
+
+
+def ffmpeg_encoders() -> frozenset[str]:
+    """Names of the encoders that this ffmpeg was built with, whether this machine can run them or not."""
+    return _encoders_of(ffmpeg_exe())
+
+
+@lru_cache(maxsize=4)
+def _encoders_of(exe: str) -> frozenset[str]:
+    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\w+) ", _listing(exe, "-encoders"), re.MULTILINE))
+
+
+def _listing(exe: str, option: str) -> str:
+    """What ffmpeg says of itself."""
     try:
-        listing = subprocess.run([exe, "-nostdin", "-hide_banner", "-filters"], stdin=subprocess.DEVNULL,
-                                 capture_output=True, timeout=60, check=True).stdout.decode(errors="replace")
+        return subprocess.run([exe, "-nostdin", "-hide_banner", option], stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=60, check=True).stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError) as error:
         raise FFmpegError(f"{exe} can't be run ({error}); install imageio-ffmpeg again") from error
-    return frozenset(re.findall(r"^ [A-Z.]{2,3} (\w+) +\S+->\S+", listing, re.MULTILINE))
 
 
 def input_url(path: Path) -> str:

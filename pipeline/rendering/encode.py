@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -18,11 +18,12 @@ import av
 from pipeline.errors import FFmpegError, InputError, OutputError
 from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
-from pipeline.media.source import look_at
 from pipeline.progress import CancelToken, Progress, Report
+from pipeline.rendering.encoders import X264, Encoder, choose_encoder
 from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, reel_rate
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order
+from pipeline.rendering.parallel import Task, cores, crew, run_parallel
 from pipeline.settings import Settings
 from pipeline.types import Clip, Placed, Reel, VideoInfo
 
@@ -47,19 +48,33 @@ class ClipFile:
     silenced: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Clips as encoded, by one encoder.
+
+    files: one for each job, in order
+    encoder: what encoded them, which isn't what was asked for where that failed midway
+    failed: the encoder that did, by name, with the reason
+    """
+
+    files: tuple[ClipFile, ...]
+    encoder: Encoder
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
 def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     """Encode every clip that isn't there from an earlier render, and join them; as `rendering.render_reel`."""
     video, clips, settings = order.video, order.plan.clips, order.settings
-    jobs = clip_jobs(video, clips, settings, cancel)
+    choice = choose_encoder(settings, cancel)
+    jobs = clip_jobs(video, clips, settings, encoder=choice.encoder)
     total = sum(job.frames for job in jobs)
-    files, done = [], 0
-    for number, job in enumerate(jobs, start=1):
-        def tell(share: float, number: int = number, job: ClipJob = job, done: int = done) -> None:
-            fraction = _ENCODE_SHARE * (done + share * job.frames) / total
-            report(Progress("render", fraction, f"encoding clip {number} of {len(jobs)}"))
-        tell(0.0)
-        files.append(encode_clip(video, job, order.clip_dir, tell, cancel))
-        done += job.frames
+
+    def tell(share: float, done: int) -> None:
+        number = min(done + 1, len(jobs))
+        report(Progress("render", _ENCODE_SHARE * share, f"encoding clip {number} of {len(jobs)}"))
+
+    encoded = encode_clips(video, jobs, order.clip_dir, tell, cancel)
+    files = encoded.files
     join_clips([file.path for file in files], [job.frames for job in jobs], jobs[0].rate, order.target,
                sound=jobs[0].sound != "none", audio_kbps=settings.audio_kbps, cancel=cancel,
                on_progress=lambda share: report(
@@ -69,11 +84,57 @@ def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     look = jobs[0].look
     return Reel(
         path=order.target, duration_s=float(total / jobs[0].rate), width=look.width, height=look.height,
-        fps=float(jobs[0].rate), way="encode", encoder="libx264",
+        fps=float(jobs[0].rate), way="encode", encoder=encoded.encoder.codec,
         placed=placed(clips, [job.frames for job in jobs], jobs[0].rate),
         clips_encoded=len(files) - reused, clips_reused=reused,
         warnings=(f"the sound of {silenced} clips can't be decoded; they are silent",) if silenced else (),
-        notes={"way": "encode", "encoder": "libx264"})
+        notes={"way": "encode", "encoder": encoded.encoder.codec, "tried": {**choice.tried, **encoded.failed}})
+
+
+def encode_clips(video: VideoInfo, jobs: Sequence[ClipJob], clip_dir: Path, on_progress: Callable[[float, int], object],
+                 cancel: CancelToken) -> Encoded:
+    """Encode clips into `clip_dir`, several at once, or find them there; clips that are the same only once.
+
+    on_progress: called on this thread with the share that is done, 0 to 1, and the number of clips that are
+
+    Where an encoder in hardware fails, all are encoded by libx264: clips of two encoders can't be joined. Raises what
+    `encode_clip` raises; no ffmpeg runs any more then.
+    """
+    encoder = jobs[0].encoder
+    reached = 0.0
+
+    def tell(share: float, done: int) -> None:
+        nonlocal reached
+        reached = max(reached, share)
+        on_progress(reached, done)
+
+    try:
+        return Encoded(_encode_all(video, jobs, clip_dir, tell, cancel), encoder)
+    except FFmpegError as error:
+        if not encoder.hardware:
+            raise
+        plain = [replace(job, encoder=X264) for job in jobs]
+        return Encoded(_encode_all(video, plain, clip_dir, tell, cancel), X264,
+                       {encoder.name: f"failed midway: {error.message}"})
+
+
+def _encode_all(video: VideoInfo, jobs: Sequence[ClipJob], clip_dir: Path, tell: Callable[[float, int], object],
+                cancel: CancelToken) -> tuple[ClipFile, ...]:
+    """A file for each job."""
+    keys = [clip_key(video, job) for job in jobs]
+    unlike = dict(zip(keys, jobs, strict=True))
+    pixels = max(video.coded_width * video.coded_height, *(job.look.width * job.look.height for job in jobs))
+    at_once, threads = crew(len(unlike), cores(), pixels, jobs[0].encoder.at_once)
+
+    def task(job: ClipJob) -> Task[ClipFile]:
+        return lambda on_progress, token: encode_clip(video, job, clip_dir, on_progress, token, threads)
+
+    made = run_parallel([task(job) for job in unlike.values()], [job.frames for job in unlike.values()], at_once,
+                        lambda share, done: tell(share, done + len(jobs) - len(unlike)), cancel)
+    files = dict(zip(unlike, made, strict=True))
+    # A clip that is in the reel twice was found the second time.
+    return tuple(replace(files[key], reused=files[key].reused or key in keys[:number])
+                 for number, key in enumerate(keys))
 
 
 def placed(clips: Sequence[Clip], counts: Sequence[int], rate: Fraction) -> tuple[Placed, ...]:
@@ -83,49 +144,57 @@ def placed(clips: Sequence[Clip], counts: Sequence[int], rate: Fraction) -> tupl
                  for clip, count, end in zip(clips, counts, ends, strict=True))
 
 
-def clip_jobs(video: VideoInfo, clips: Sequence[Clip], settings: Settings, cancel: CancelToken) -> list[ClipJob]:
-    """What each clip's encoding depends on; the video is opened, but only its first frame is decoded."""
+def clip_jobs(video: VideoInfo, clips: Sequence[Clip], settings: Settings, encoder: Encoder = X264) -> list[ClipJob]:
+    """What each clip's encoding depends on; the video isn't opened, so where to seek to is found out later."""
     rate = reel_rate(video, settings.max_fps)
-    source = look_at(video)
     width, height = even_size(video.width, video.height)
-    look = Look(width, height, source.matrix, source.primaries, video.transfer,
+    look = Look(width, height, video.matrix, video.primaries, video.transfer,
                 zscale={"zscale", "tonemap"} <= ffmpeg_filters())
-    seeks = safe_seeks(video, [clip.start_s for clip in clips], cancel)
     return [
         ClipJob(
-            start_s=video.origin_s + clip.start_s, end_s=video.origin_s + clip.end_s, seek_s=seek_s, frames=frames,
+            start_s=video.origin_s + clip.start_s, end_s=video.origin_s + clip.end_s, seek_s=None, frames=frames,
             rate=rate, look=look, video_stream=video.video_stream, audio_stream=video.audio_stream,
-            sound="source" if video.has_audio else "none", mono=source.mono,
-            fade_s=settings.audio_fade_ms / 1000, crf=settings.crf, preset=settings.preset)
-        for clip, frames, seek_s in zip(clips, frame_counts(clips, rate), seeks, strict=True)
+            sound="source" if video.has_audio else "none", mono=video.audio_channels == 1,
+            fade_s=settings.audio_fade_ms / 1000, crf=settings.crf, preset=settings.preset,
+            encoder=encoder)
+        for clip, frames in zip(clips, frame_counts(clips, rate), strict=True)
     ]
 
 
 def clip_key(video: VideoInfo, job: ClipJob) -> str:
-    """Name of a clip's file: a hash of the video's content and of every argument that shapes the result."""
-    parts = [RENDER_VERSION, video.sha256, clip_args(job, "", "")]
+    """Name of a clip's file: a hash of the video's content and of every argument that shapes the result.
+
+    Where decoding starts doesn't: seeks are taken only where they show the same.
+    """
+    parts = [RENDER_VERSION, video.sha256, clip_args(replace(job, seek_s=None), "", "")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Callable[[float], object],
-                cancel: CancelToken) -> ClipFile:
+                cancel: CancelToken, threads: int | None = None) -> ClipFile:
     """Encode a clip into `clip_dir`, or find it there.
 
     on_progress: called with the share that is done, 0 to 1
+    threads: for ffmpeg; what it thinks best where None
 
     A sound track that ffmpeg can't bring to the clip's length becomes silence; where a jump into the file leads
     nowhere, the file is decoded from its start. Raises InputError where no picture can be decoded, OutputError,
     FFmpegError and Cancelled.
     """
+    sought = job.seek_s is not None
     while True:
         path = clip_dir / f"{clip_key(video, job)}.mov"
         silenced = job.sound == "silence"
         if is_whole(path, job):
             return ClipFile(path, reused=True, silenced=silenced)
+        if not sought:
+            job = replace(job, seek_s=safe_seeks(video, [max(0.0, job.start_s - video.origin_s)], cancel)[0])
+            sought = True
         try:
-            whole = _encode(video, job, path, on_progress, cancel)
+            whole = _encode(video, job, path, on_progress, cancel, threads)
         except FFmpegError:
-            if job.sound != "source":
+            # Which of the two is at fault isn't known: a sound track is given up only where x264 can't do it either.
+            if job.sound != "source" or job.encoder.hardware:
                 raise
             job = replace(job, sound="silence")
             continue
@@ -133,6 +202,8 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
             return ClipFile(path, reused=False, silenced=silenced)
         if job.seek_s is not None:
             job = replace(job, seek_s=None)
+        elif job.encoder.hardware:
+            raise FFmpegError(f"{job.encoder.codec} didn't yield every frame", video.path.name)
         elif job.sound == "source":
             # A track that changes its channels midway restarts ffmpeg's filters, and comes out in the wrong length.
             job = replace(job, sound="silence")
@@ -160,11 +231,11 @@ def is_whole(path: Path, job: ClipJob) -> bool:
 
 
 def _encode(video: VideoInfo, job: ClipJob, path: Path, on_progress: Callable[[float], object],
-            cancel: CancelToken) -> bool:
+            cancel: CancelToken, threads: int | None) -> bool:
     """Encode into `path`, which appears only when it is whole; False where the source didn't yield the frames."""
     part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.part")
     try:
-        run_ffmpeg(clip_args(job, input_url(video.path), input_url(part)), cancel=cancel,
+        run_ffmpeg(clip_args(job, input_url(video.path), input_url(part), threads=threads), cancel=cancel,
                    timeout_s=_time_limit_s(video, job), subject=video.path.name, output=path.parent,
                    on_progress=lambda done_s: on_progress(min(1.0, done_s / job.duration_s)))
         if not is_whole(part, job):

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import ffmpeg
 
 from pipeline.media.opening import INPUT_OPTIONS
+from pipeline.rendering.encoders import X264, Encoder
 from pipeline.types import Clip, VideoInfo
 
 AUDIO_RATE = 48000
@@ -68,7 +69,7 @@ class ClipJob:
     """All that the encoding of one clip depends on, apart from where files lie.
 
     start_s, end_s: on the container's clock
-    seek_s: where to start decoding, on the container's clock; None for the file's start
+    seek_s: where to start decoding, on the container's clock; None for the file's start, or where not known yet
     frames: length in the reel's frames, 1 or more
     rate: the reel's frames a second
     look: what happens to the picture
@@ -78,6 +79,7 @@ class ClipJob:
     fade_s: seconds of fade at each end of the sound
     crf, preset: x264's
     sps_id: number of its parameter sets, for pictures that stand beside others in one stream
+    encoder: what encodes the picture
     """
 
     start_s: float
@@ -94,6 +96,7 @@ class ClipJob:
     crf: int
     preset: str
     sps_id: int = 0
+    encoder: Encoder = X264
 
     @property
     def duration_s(self) -> float:
@@ -150,31 +153,36 @@ def even_size(width: int, height: int) -> tuple[int, int]:
     return max(2, width + width % 2), max(2, height + height % 2)
 
 
-def clip_args(job: ClipJob, source: str, target: str) -> list[str]:
+def clip_args(job: ClipJob, source: str, target: str, *, threads: int | None = None) -> list[str]:
     """ffmpeg's arguments that encode one clip to an intermediate file of its own: H.264 and PCM in a .mov.
 
     source, target: as `media.process.input_url` writes them
+    threads: for decoding, for filters and for encoding each; ffmpeg's choice where None
 
     MOV's clock can be set to the frame rate, so its timestamps are exact; Matroska's are whole milliseconds. The sound
     stays PCM until the whole reel is joined: an AAC encoder adds a gap to the front of whatever it encodes.
     """
-    media = _input(job)
-    streams = [_picture(media[str(job.video_stream)], job)]
+    media = _input(job, threads)
+    picture = _picture(media[str(job.video_stream)], job)
+    for name, argument in job.encoder.filters:
+        picture = picture.filter(name, argument) if argument else picture.filter(name)
+    streams = [picture]
     if job.sound != "none":
         streams.append(_sound(media, job))
     out: dict[str, Any] = {
-        # Rate factor 0 is lossless, which the High profile (all that browsers play) doesn't have.
-        "c:v": "libx264", "crf": max(1, job.crf), "preset": job.preset, "profile:v": "high",
-        # Browsers jump to keyframes: two seconds between them at most.
-        "g": max(1, round(2 * job.rate)), "fps_mode": "passthrough",
+        **job.encoder.output(job.crf, job.preset, job.rate), "fps_mode": "passthrough",
         "format": "mov", "map_metadata": -1, "map_chapters": -1, "write_tmcd": 0,
     }
     if job.sps_id:
         out |= {"x264-params": f"sps-id={job.sps_id}"}
     if job.sound != "none":
         out |= {"c:a": "pcm_s16le"}
+    if threads is not None:
+        out |= {"threads:v": threads}
     # Times stay on the container's clock throughout, and damage in the source is not the end of the run.
-    return ["-y", "-copyts", "-max_error_rate", "1", *_args(ffmpeg.output(*streams, _TARGET, **out), source, target)]
+    filtering = [] if threads is None else ["-filter_complex_threads", str(threads)]
+    return ["-y", "-copyts", "-max_error_rate", "1", *filtering, *job.encoder.device_args(),
+            *_args(ffmpeg.output(*streams, _TARGET, **out), source, target)]
 
 
 def sound_args(job: ClipJob, source: str, target: str) -> list[str]:
@@ -184,11 +192,13 @@ def sound_args(job: ClipJob, source: str, target: str) -> list[str]:
     return ["-y", "-copyts", "-max_error_rate", "1", *_args(node, source, target)]
 
 
-def _input(job: ClipJob) -> Any:
+def _input(job: ClipJob, threads: int | None = None) -> Any:
     """The source, opened for a clip."""
     # A picture that changes its size midway must not restart the filters, which count frames; `scale` takes it as it
     # comes.
     options: dict[str, Any] = dict(INPUT_OPTIONS) | {"err_detect": "ignore_err", "reinit_filter:v": 0}
+    if threads is not None:
+        options |= {"threads": threads}
     if job.seek_s is not None:
         options |= {"seek_timestamp": 1, "ss": _seconds(job.seek_s)}
     # The frame on show when a clip starts may have begun long before (slides): it must not be cut off here.

@@ -78,7 +78,7 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
         clips = [onto_keyframe(stretch, clip, room_of(clip, order.plan, _SNAP_FRAMES * order.video.frame_s), base,
                                order.video.origin_s)
                  for stretch, clip in zip(stretches, order.plan.clips, strict=True)]
-        jobs = clip_jobs(order.video, clips, order.settings, cancel)
+        jobs = clip_jobs(order.video, clips, order.settings)
         if abs(float(jobs[0].rate) - order.video.fps) > 0.001 * order.video.fps:
             raise Unsuitable("frames that don't fall on the reel's clock")
         splices = [splice_of(stretch, job, base) for stretch, job in zip(stretches, jobs, strict=True)]
@@ -224,8 +224,10 @@ class _Shop:
         sound, part = (path.with_name(f".{path.stem}-{token}.{kind}") for kind in ("sound", "part"))
         try:
             if job.sound != "none":
-                run_ffmpeg(sound_args(job, input_url(video.path), input_url(sound)), cancel=self._cancel,
-                           timeout_s=600 + 60 * job.duration_s, subject=video.path.name, output=path.parent)
+                seek_s = safe_seeks(video, [max(0.0, job.start_s - video.origin_s)], self._cancel)[0]
+                run_ffmpeg(sound_args(replace(job, seek_s=seek_s), input_url(video.path), input_url(sound)),
+                           cancel=self._cancel, timeout_s=600 + 60 * job.duration_s, subject=video.path.name,
+                           output=path.parent)
             with ExitStack() as stack:
                 head, tail = (stack.enter_context(_opened(edge)) if edge else None for edge in edges)
                 heard = stack.enter_context(_opened(sound)) if job.sound != "none" else None
@@ -245,9 +247,8 @@ class _Shop:
         """Some frames of a clip, encoded, without sound."""
         video = self._order.video
         start_s = job.start_s + float(first / job.rate)
-        seek_s = safe_seeks(video, [max(0.0, start_s - video.origin_s)], self._cancel)[0] if first else job.seek_s
-        edge = replace(job, start_s=start_s, end_s=min(job.end_s, start_s + float(frames / job.rate)), seek_s=seek_s,
-                       frames=frames, sound="none")
+        edge = replace(job, start_s=start_s, end_s=min(job.end_s, start_s + float(frames / job.rate)), frames=frames,
+                       sound="none")
         return encode_clip(video, edge, self._order.clip_dir, lambda share: None, self._cancel).path
 
     def _write(self, splice: Splice, part: Path, avcc: bytes, head: av.container.InputContainer | None,

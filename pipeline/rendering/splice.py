@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,10 +26,11 @@ from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.checking import Expected, check_reel, muxing_error
 from pipeline.rendering.copy import check_codec
 from pipeline.rendering.cutting import Cut, clocked, onto_keyframe, room_of, runs
-from pipeline.rendering.encode import clip_jobs, encode_clip, is_whole, placed
+from pipeline.rendering.encode import clip_jobs, encode_clips, is_whole, placed
 from pipeline.rendering.graph import ClipJob, clip_args, slot_of, sound_args
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order, Unsuitable
+from pipeline.rendering.parallel import Task, cores, run_parallel
 from pipeline.types import Reel
 
 # Part of every spliced clip's key: raise it when the same packets come to be put together otherwise.
@@ -41,6 +42,8 @@ _SHORTEST_RUN_S = 0.5
 # x264 decodes pictures two frames ahead at most with the settings that we use.
 _ENCODER_DELAY = 2
 _MOST_DELAY = 16
+# How the work is shared out over the bar.
+_EDGES_SHARE, _MADE_SHARE = 0.6, 0.8
 # The selection keeps a frame away from cuts, where encoders put their keyframes: clips are moved back by that little.
 _SNAP_FRAMES = 1.6
 
@@ -96,7 +99,8 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
                         jobs[0].sound != "none", seams, thorough=True)
     join_clips(files, [job.frames for job in jobs], jobs[0].rate, order.target, sound=jobs[0].sound != "none",
                audio_kbps=order.settings.audio_kbps, cancel=cancel,
-               on_progress=lambda done: report(Progress("render", 0.8 + 0.2 * done, "joining clips")),
+               on_progress=lambda done: report(
+                   Progress("render", _MADE_SHARE + (1 - _MADE_SHARE) * done, "joining clips")),
                check=lambda part: check_reel(part, expected, cancel))
     return Reel(
         path=order.target, duration_s=expected.duration_s, width=jobs[0].look.width, height=jobs[0].look.height,
@@ -180,23 +184,50 @@ class _Shop:
 
     def make(self, splices: Sequence[Splice]) -> list[Path]:
         """A file for each."""
-        edges = []
-        for number, splice in enumerate(splices, start=1):
-            self._report(Progress("render", 0.7 * (number - 1) / len(splices),
-                                  f"encoding the edges of clip {number} of {len(splices)}"))
-            job = splice.job
-            edges.append((self._edge(job, 0, splice.head) if splice.head else None,
-                          self._edge(job, job.frames - splice.tail, splice.tail) if splice.tail else None))
+        edges = self._edges(splices)
         avcc = write_avcc(self._merged([edge for pair in edges for edge in pair if edge]))
-        files = []
-        for splice, pair in zip(splices, edges, strict=True):
-            path = self._order.clip_dir / f"{self._key(splice, avcc)}.mov"
-            if not is_whole(path, splice.job):
-                self._assemble(splice, pair, avcc, path)
-                self.made += 1
-            files.append(path)
-        self._report(Progress("render", 0.8, "joining clips"))
+        files = [self._order.clip_dir / f"{self._key(splice, avcc)}.mov" for splice in splices]
+        missing = {path: (splice, pair) for path, splice, pair in zip(files, splices, edges, strict=True)
+                   if not is_whole(path, splice.job)}
+        sounds = {path: path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.sound")
+                  for path, (splice, _) in missing.items() if splice.job.sound != "none"}
+        try:
+            self._make_sounds([(missing[path][0].job, sound) for path, sound in sounds.items()])
+            for path, (splice, pair) in missing.items():
+                self._assemble(splice, pair, sounds.get(path), avcc, path)
+        finally:
+            for sound in sounds.values():
+                sound.unlink(missing_ok=True)
+        self.made = len(missing)
         return files
+
+    def _edges(self, splices: Sequence[Splice]) -> list[tuple[Path | None, Path | None]]:
+        """Encoded heads and tails, without sound; None where there is none."""
+        def tell(share: float, _: int) -> None:
+            self._report(Progress("render", _EDGES_SHARE * share, f"encoding the edges of {len(splices)} clips"))
+
+        pairs = [(_edge(s.job, 0, s.head), _edge(s.job, s.job.frames - s.tail, s.tail)) for s in splices]
+        wanted = [job for pair in pairs for job in pair if job]
+        made = encode_clips(self._order.video, wanted, self._order.clip_dir, tell, self._cancel).files if wanted else ()
+        files = iter(made)
+        return [(next(files).path if head else None, next(files).path if tail else None) for head, tail in pairs]
+
+    def _make_sounds(self, wanted: Sequence[tuple[ClipJob, Path]]) -> None:
+        """Write the sound of clips, several at once."""
+        video = self._order.video
+
+        def task(job: ClipJob, path: Path) -> Task[None]:
+            def work(tell: Callable[[float], object], cancel: CancelToken) -> None:
+                seek_s = safe_seeks(video, [max(0.0, job.start_s - video.origin_s)], cancel)[0]
+                run_ffmpeg(sound_args(replace(job, seek_s=seek_s), input_url(video.path), input_url(path)),
+                           cancel=cancel, timeout_s=600 + 60 * job.duration_s, subject=video.path.name,
+                           output=path.parent)
+            return work
+
+        run_parallel([task(*each) for each in wanted], [job.frames for job, _ in wanted], cores(),
+                     lambda share, done: self._report(Progress(
+                         "render", _EDGES_SHARE + (_MADE_SHARE - _EDGES_SHARE) * share, "taking the sound")),
+                     self._cancel)
 
     def _key(self, splice: Splice, avcc: bytes) -> str:
         """Name of a spliced clip's file: a hash of all that shapes it."""
@@ -217,22 +248,15 @@ class _Shop:
             raise Unsuitable("edges that were encoded in different ways")
         return sets
 
-    def _assemble(self, splice: Splice, edges: tuple[Path | None, Path | None], avcc: bytes, path: Path) -> None:
-        """Make the sound and write all into one file, which appears only when it is whole."""
-        job, video = splice.job, self._order.video
-        token = uuid.uuid4().hex[:8]
-        sound, part = (path.with_name(f".{path.stem}-{token}.{kind}") for kind in ("sound", "part"))
+    def _assemble(self, splice: Splice, edges: tuple[Path | None, Path | None], sound: Path | None, avcc: bytes,
+                  path: Path) -> None:
+        """Write all into one file, which appears only when it is whole."""
+        part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.part")
         try:
-            if job.sound != "none":
-                seek_s = safe_seeks(video, [max(0.0, job.start_s - video.origin_s)], self._cancel)[0]
-                run_ffmpeg(sound_args(replace(job, seek_s=seek_s), input_url(video.path), input_url(sound)),
-                           cancel=self._cancel, timeout_s=600 + 60 * job.duration_s, subject=video.path.name,
-                           output=path.parent)
             with ExitStack() as stack:
-                head, tail = (stack.enter_context(_opened(edge)) if edge else None for edge in edges)
-                heard = stack.enter_context(_opened(sound)) if job.sound != "none" else None
+                head, tail, heard = (stack.enter_context(_opened(file)) if file else None for file in (*edges, sound))
                 self._write(splice, part, avcc, head, tail, heard)
-            if not is_whole(part, job):
+            if not is_whole(part, splice.job):
                 raise Unsuitable("a clip that didn't come together")
             os.replace(part, path)
         except av.error.FFmpegError as error:
@@ -240,16 +264,7 @@ class _Shop:
         except OSError as error:
             raise disk_error(error, path.parent) from error
         finally:
-            for leftover in (sound, part):
-                leftover.unlink(missing_ok=True)
-
-    def _edge(self, job: ClipJob, first: int, frames: int) -> Path:
-        """Some frames of a clip, encoded, without sound."""
-        video = self._order.video
-        start_s = job.start_s + float(first / job.rate)
-        edge = replace(job, start_s=start_s, end_s=min(job.end_s, start_s + float(frames / job.rate)), frames=frames,
-                       sound="none")
-        return encode_clip(video, edge, self._order.clip_dir, lambda share: None, self._cancel).path
+            part.unlink(missing_ok=True)
 
     def _write(self, splice: Splice, part: Path, avcc: bytes, head: av.container.InputContainer | None,
                tail: av.container.InputContainer | None, sound: av.container.InputContainer | None) -> None:
@@ -286,6 +301,14 @@ class _Shop:
                 yield packet, slot_of(float(packet.pts * self._base), job)
                 if not wanted:
                     return
+
+
+def _edge(job: ClipJob, first: int, frames: int) -> ClipJob | None:
+    """Some frames of a clip as a clip of its own, without sound; None for no frames."""
+    start_s = job.start_s + float(first / job.rate)
+    # A clip's last frame may be one more than its bounds hold, by rounding: half a frame is what shows it.
+    end_s = max(start_s + float(1 / (2 * job.rate)), min(job.end_s, start_s + float(frames / job.rate)))
+    return replace(job, start_s=start_s, end_s=end_s, frames=frames, sound="none") if frames else None
 
 
 def _packets(edge: av.container.InputContainer | None, job: ClipJob,

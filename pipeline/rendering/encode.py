@@ -19,8 +19,10 @@ from pipeline.errors import FFmpegError, InputError, OutputError
 from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
 from pipeline.media.source import look_at
+from pipeline.plan import Plan
 from pipeline.progress import CancelToken, Progress, Report
-from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, reel_rate
+from pipeline.rendering.framing import Frame, canvas, frame_of, keeps_shape
+from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, reel_rate, slot_at
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order
 from pipeline.settings import Settings
@@ -50,7 +52,7 @@ class ClipFile:
 def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     """Encode every clip that isn't there from an earlier render, and join them; as `rendering.render_reel`."""
     video, clips, settings = order.video, order.plan.clips, order.settings
-    jobs = clip_jobs(video, clips, settings, cancel)
+    jobs = clip_jobs(video, clips, settings, cancel, order.plan)
     total = sum(job.frames for job in jobs)
     files, done = [], 0
     for number, job in enumerate(jobs, start=1):
@@ -83,11 +85,16 @@ def placed(clips: Sequence[Clip], counts: Sequence[int], rate: Fraction) -> tupl
                  for clip, count, end in zip(clips, counts, ends, strict=True))
 
 
-def clip_jobs(video: VideoInfo, clips: Sequence[Clip], settings: Settings, cancel: CancelToken) -> list[ClipJob]:
-    """What each clip's encoding depends on; the video is opened, but only its first frame is decoded."""
+def clip_jobs(video: VideoInfo, clips: Sequence[Clip], settings: Settings, cancel: CancelToken,
+              plan: Plan | None = None) -> list[ClipJob]:
+    """What each clip's encoding depends on; the video is opened, but only its first frame is decoded.
+
+    plan: says where in the picture things happen and where its cuts are; None where that isn't known
+    """
     rate = reel_rate(video, settings.max_fps)
     source = look_at(video)
-    width, height = even_size(video.width, video.height)
+    same = keeps_shape(video, settings.aspect)
+    width, height = even_size(video.width, video.height) if same else canvas(video, settings.aspect)
     look = Look(width, height, source.matrix, source.primaries, video.transfer,
                 zscale={"zscale", "tonemap"} <= ffmpeg_filters())
     seeks = safe_seeks(video, [clip.start_s for clip in clips], cancel)
@@ -96,9 +103,19 @@ def clip_jobs(video: VideoInfo, clips: Sequence[Clip], settings: Settings, cance
             start_s=video.origin_s + clip.start_s, end_s=video.origin_s + clip.end_s, seek_s=seek_s, frames=frames,
             rate=rate, look=look, video_stream=video.video_stream, audio_stream=video.audio_stream,
             sound="source" if video.has_audio else "none", mono=source.mono,
-            fade_s=settings.audio_fade_ms / 1000, crf=settings.crf, preset=settings.preset)
+            fade_s=settings.audio_fade_ms / 1000, crf=settings.crf, preset=settings.preset,
+            frame=_frame(video, clip, rate, settings, plan))
         for clip, frames, seek_s in zip(clips, frame_counts(clips, rate), seeks, strict=True)
     ]
+
+
+def _frame(video: VideoInfo, clip: Clip, rate: Fraction, settings: Settings, plan: Plan | None) -> Frame | None:
+    """What of the clip's picture fills the reel, and how."""
+    slots = sorted({slot_at(scene.start_s - clip.start_s, rate) for scene in (plan.scenes if plan else ())
+                    if clip.start_s < scene.start_s < clip.end_s} - {0})
+    # Halfway between two frames, where no rounding can put a frame on the wrong side.
+    cuts_s = [cut_s for slot in slots if (cut_s := float((slot - Fraction(1, 2)) / rate)) < clip.interval.duration_s]
+    return frame_of(video, clip, cuts_s, plan.focus if plan else None, settings.aspect, settings.framing)
 
 
 def clip_key(video: VideoInfo, job: ClipJob) -> str:

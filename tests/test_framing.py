@@ -234,6 +234,15 @@ def test_source_shape_asks_ffmpeg_for_nothing_new(tmp_path: Path) -> None:
     assert jobs[0].frame is None and jobs[2].frame is not None
 
 
+@pytest.mark.parametrize(("aspect", "ways"), [("source", {"copy", "mixed"}), ("16:9", {"copy", "mixed"}),
+                                              ("1:1", {"encode"})])
+def test_a_shape_that_is_there_already_needs_no_encoding(tmp_path: Path, aspect: str, ways: set[str]) -> None:
+    path = write_video(tmp_path / "a.mp4", [scene(0.5, 0.5)] * 75, options={"g": "5", "bf": "0"})
+    plan = Plan(PlanVideo(str(path)), (Clip(0.98, 1.98, None, "", ""),))
+    order = Order(probe(path), plan, (), tmp_path / "out" / "reel.mp4", Settings(aspect=aspect), tmp_path / "clips")
+    assert render_reel(order, silent, CancelToken()).way in ways
+
+
 # ---------------------------------------------------------------- what is in the reel, pixel by pixel
 
 @pytest.mark.parametrize("x", [0.12, 0.5, 0.86])

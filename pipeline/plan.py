@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.errors import PlanError
 from pipeline.media.files import write_whole
-from pipeline.types import Clip, Scene, ScoredSegment, ScorerInfo
+from pipeline.types import Clip, Focus, Scene, ScoredSegment, ScorerInfo
 
 VERSION = 1
 FILE_NAME = "plan.json"
@@ -19,6 +19,8 @@ _LARGEST_BYTES = 64 << 20
 # Times are written to the microsecond: finer than any sample, and free of floating-point tails.
 _DIGITS = 6
 _LARGEST_NUMBER = 1e12
+# Shares of the picture are written to the thousandth: half a pixel of what they were measured in.
+_SHARE_DIGITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Plan:
     clips: the reel, in the order in which it plays
     timings_s: seconds that each stage took
     warnings: for people
+    focus: where in the picture things happen, for reels of another shape; None where unknown
     document: the JSON that the plan was read from; what SmolReel doesn't know of it is kept when it is written again
     """
 
@@ -65,6 +68,7 @@ class Plan:
     step_s: float = 1.0
     timings_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    focus: Focus | None = None
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -92,6 +96,12 @@ class Plan:
             "timings_s": dict(self.timings_s),
             "warnings": list(self.warnings),
         }
+        if self.focus is not None:
+            ours["focus"] = {
+                "step_s": self.focus.step_s,
+                "boxes": [[round(share, _SHARE_DIGITS) for share in box] for box in self.focus.boxes],
+                "weights": [round(weight, _SHARE_DIGITS) for weight in self.focus.weights],
+            }
         rounded: dict[str, Any] = _rounded(ours)
         return _overlaid(self.document, rounded)
 
@@ -162,8 +172,39 @@ def _parse(document: Any, folder: Path) -> Plan:
         timings_s={str(k): _number(v, f"timings_s.{k}")
                    for k, v in _mapping(top.get("timings_s", {}), "timings_s").items()},
         warnings=tuple(str(w) for w in _list(top.get("warnings", []), "warnings")),
+        focus=_focus(top["focus"]) if top.get("focus") is not None else None,
         document=top,
     )
+
+
+def _focus(value: Any) -> Focus:
+    """Where things happen; weights may be left out, and all count the same then."""
+    entry = _mapping(value, "focus")
+    step_s = _number(entry.get("step_s"), "focus.step_s")
+    if step_s <= 0:
+        raise _Fault(f"focus.step_s is {step_s:g} and must be above 0")
+    boxes = _list(entry.get("boxes"), "focus.boxes")
+    weights = _list(entry.get("weights", [1.0] * len(boxes)), "focus.weights")
+    if len(weights) != len(boxes):
+        raise _Fault(f"focus.weights has {len(weights)} entries and needs one for each of {len(boxes)} boxes")
+    return Focus(step_s, tuple(_box(box, f"focus.boxes[{i}]") for i, box in enumerate(boxes)),
+                 tuple(_share(weight, f"focus.weights[{i}]") for i, weight in enumerate(weights)))
+
+
+def _box(value: Any, where: str) -> tuple[float, float, float, float]:
+    """Centre, width and height of a box in the picture."""
+    entry = _list(value, where)
+    if len(entry) != 4:
+        raise _Fault(f"{where} has {len(entry)} entries and must be [x, y, width, height]")
+    x, y, width, height = (_share(number, f"{where}[{i}]") for i, number in enumerate(entry))
+    return x, y, width, height
+
+
+def _share(value: Any, where: str) -> float:
+    number = _number(value, where)
+    if not 0 <= number <= 1:
+        raise _Fault(f"{where} is {number:g} and must lie between 0 and 1")
+    return number
 
 
 def _clip(value: Any, where: str) -> Clip:

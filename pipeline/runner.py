@@ -34,7 +34,7 @@ from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
 from pipeline.selection import Material, select
 from pipeline.settings import Settings
-from pipeline.types import Reel, Scan, Scored, Segment, VideoInfo, Word
+from pipeline.types import FOCUS_STEP_S, Focus, Reel, Scan, Scored, Segment, VideoInfo, Word
 
 REEL_NAME = "reel.mp4"
 
@@ -125,8 +125,19 @@ def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
         curve=tuple(scored.curve.tolist()),
         timings_s=analysis.timings_s,
         warnings=analysis.warnings,
+        focus=_focus(scan),
         document={"notes": dict(scored.notes)} if scored.notes else {},
     )
+
+
+def _focus(scan: Scan) -> Focus | None:
+    """Where in the picture things happen, as the plan has it."""
+    track = scan.signals.focus
+    if track is None:
+        return None
+    rows = track.clip(0, 1).round(3).tolist()
+    return Focus(FOCUS_STEP_S, tuple((x, y, width, height) for x, y, width, height, _ in rows),
+                 tuple(row[4] for row in rows))
 
 
 def render(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = None, *, name: str | None = None,

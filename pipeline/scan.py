@@ -91,7 +91,7 @@ class _Eye:
 
     def __init__(self, video: VideoInfo, settings: Settings, frame_dir: Path) -> None:
         self.cuts = CutFinder(video.fps, settings)
-        self.pictures = PictureMeter()
+        self.pictures = PictureMeter(video.rotation_deg, video.mirrored)
         self.frames: list[SampledFrame] = []
         self.gaps: list[Interval] = []
         self.count = 0

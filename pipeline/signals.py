@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.focus import FocusMeter
 from pipeline.types import FloatTrack, Signals
 
 SAMPLE_RATE = 16_000
@@ -43,7 +44,9 @@ class _Second:
 class PictureMeter:
     """Takes frames in order; keeps sums for each second and nothing of the frames but the last."""
 
-    def __init__(self) -> None:
+    def __init__(self, rotation_deg: int = 0, mirrored: bool = False) -> None:
+        """Frames may have to be turned to stand upright, as VideoInfo says: where things happen is told upright."""
+        self._focus = FocusMeter(rotation_deg, mirrored)
         self._seconds: dict[int, _Second] = {}
         self._last: npt.NDArray[np.uint8] | None = None
         self._next_look_s = 0.0
@@ -58,6 +61,7 @@ class PictureMeter:
             second.change_sum += change
             second.change_max = max(second.change_max, change)
         self._last = grey
+        self._focus.push(time_s, grey)
         if time_s >= self._next_look_s or second.looks == 0:
             self._next_look_s = math.floor(time_s * _LOOKS_A_SECOND + 1) / _LOOKS_A_SECOND
             second.looks += 1
@@ -68,6 +72,7 @@ class PictureMeter:
     def skip(self) -> None:
         """Frames are missing here: what comes next is no motion from what came before."""
         self._last = None
+        self._focus.skip()
 
     def finish(self, duration_s: float, sound: tuple[FloatTrack, FloatTrack] | None) -> Signals:
         """The tracks, ceil(duration_s) long; a second without a frame shows what the one before it showed.
@@ -89,6 +94,7 @@ class PictureMeter:
         return Signals(
             motion=motion, sharpness=facts[:, 0], brightness=facts[:, 1], contrast=facts[:, 2], colour=facts[:, 3],
             novelty=_novelty(table), loudness_db=loudness, onset=onset, looks=table,
+            focus=self._focus.finish(duration_s),
         )
 
 

@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 FloatTrack = npt.NDArray[np.float64]
 
+# Where things happen in the picture is measured twice a second: a figure that runs is elsewhere a second later.
+FOCUS_STEP_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -162,6 +165,7 @@ class Signals:
     loudness_db: RMS of the sound in dB below full scale, -70 where silent; None without audio
     onset: strength of sudden rises in the sound's spectrum (spectral flux), 0 or more; None without audio
     looks: (n, d) unit-norm descriptors of what the second looks like, to tell near-duplicates
+    focus: (m, 5) where things happen, one row every FOCUS_STEP_S: a box and a weight as in `Focus`; None where unknown
     """
 
     motion: FloatTrack
@@ -173,9 +177,34 @@ class Signals:
     loudness_db: FloatTrack | None
     onset: FloatTrack | None
     looks: npt.NDArray[np.float32]
+    focus: FloatTrack | None = None
 
     def __len__(self) -> int:
         return len(self.motion)
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Where in the picture things happen; entry i stands for [i, i + 1) times `step_s`.
+
+    step_s: seconds between entries, above 0
+    boxes: (x, y, width, height) of the box that holds most of what happens, its centre first, in shares of the
+        upright picture, 0 to 1
+    weights: how sure that is, 0 to 1: near 1 where something moves by itself, 0 where something merely stands out
+    """
+
+    step_s: float
+    boxes: tuple[tuple[float, float, float, float], ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.step_s) and self.step_s > 0):
+            raise ValueError(f"step_s is {self.step_s} and must be above 0")
+        if len(self.weights) != len(self.boxes):
+            raise ValueError(f"{len(self.boxes)} boxes need as many weights, not {len(self.weights)}")
+        for values in (*self.boxes, self.weights):
+            if not all(0 <= value <= 1 for value in values):
+                raise ValueError(f"{values} must lie between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from pipeline.errors import PlanError
 from pipeline.plan import Plan, PlanVideo, read_plan
 from pipeline.settings import Settings
-from pipeline.types import Clip, Scene, ScoredSegment, ScorerInfo
+from pipeline.types import Clip, Focus, Scene, ScoredSegment, ScorerInfo
 
-KEYS = {"version", "video", "settings", "scorer", "scenes", "segments", "curve", "clips", "timings_s", "warnings"}
+KEYS = {"version", "video", "settings", "scorer", "scenes", "segments", "curve", "clips", "timings_s", "warnings",
+        "focus"}
 
 
 def a_plan() -> Plan:
@@ -27,7 +28,8 @@ def a_plan() -> Plan:
         clips=(Clip(1.02, 4.02, 0.9, "a goal", "loud"), Clip(10.0, 12.5, None, "", "")),
         settings=Settings().to_json(), scorer=ScorerInfo("signals"), scenes=(Scene(0, 9), Scene(9, 20)),
         segments=(ScoredSegment(0, 9, 0.7, {"motion": 0.5}, "x"), ScoredSegment(9, 20, 0.2, {}, "y")),
-        curve=(0.1, 0.9), timings_s={"scan": 1.5}, warnings=("careful",))
+        curve=(0.1, 0.9), timings_s={"scan": 1.5}, warnings=("careful",),
+        focus=Focus(0.5, ((0.5, 0.25, 0.125, 1.0), (0.3, 0.4, 0.0, 0.6)), (0.75, 0.0)))
 
 
 def written(tmp_path: Path, change: dict[str, Any] | None = None) -> Path:
@@ -78,6 +80,15 @@ def test_a_plan_by_hand_needs_only_bounds(tmp_path: Path) -> None:
     ({"clips": [{"start_s": True, "end_s": 2}]}, "must be a number"),
     ({"clips": [{"start_s": 1, "end_s": 10**400}]}, "must be a number"),
     ({"unknown": float("nan")}, "NaN is not allowed"),
+    ({"focus": []}, "focus is list"),
+    ({"focus": {"boxes": []}}, "focus.step_s is None"),
+    ({"focus": {"step_s": 0, "boxes": []}}, "focus.step_s is 0 and must be above 0"),
+    ({"focus": {"step_s": 1}}, "focus.boxes is NoneType"),
+    ({"focus": {"step_s": 1, "boxes": [[0, 0, 0]]}}, r"focus.boxes\[0\] has 3 entries"),
+    ({"focus": {"step_s": 1, "boxes": [[0, 0, 0, 1.5]]}}, r"focus.boxes\[0\]\[3\] is 1.5 and must lie between 0 and 1"),
+    ({"focus": {"step_s": 1, "boxes": [[0, 0, "a", 1]]}}, r"focus.boxes\[0\]\[2\] is 'a'"),
+    ({"focus": {"step_s": 1, "boxes": [[0, 0, 0, 1]], "weights": []}}, "focus.weights has 0 entries"),
+    ({"focus": {"step_s": 1, "boxes": [[0, 0, 0, 1]], "weights": [-1]}}, r"focus.weights\[0\] is -1"),
 ])
 def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     with pytest.raises(PlanError, match=says) as caught:
@@ -102,6 +113,19 @@ def test_text_that_is_no_text_survives(tmp_path: Path) -> None:
 def test_null_is_no_text(tmp_path: Path) -> None:
     plan = read_plan(written(tmp_path, {"clips": [{"start_s": 1, "end_s": 2, "description": None}]}))
     assert plan.clips[0].description == ""
+
+
+def test_focus_may_be_absent_and_its_weights_too(tmp_path: Path) -> None:
+    plan = read_plan(written(tmp_path, {"focus": None}))
+    assert plan.focus is None
+    assert "focus" not in replace(a_plan(), focus=None).to_json()
+    plan = read_plan(written(tmp_path, {"focus": {"step_s": 1, "boxes": [[0.1, 0.2, 0.3, 0.4]]}}))
+    assert plan.focus == Focus(1.0, ((0.1, 0.2, 0.3, 0.4),), (1.0,))
+
+
+def test_focus_is_written_to_the_thousandth() -> None:
+    plan = replace(a_plan(), focus=Focus(0.5, ((1 / 3, 0.0, 1.0, 2 / 3),), (0.12345,)))
+    assert plan.to_json()["focus"] == {"step_s": 0.5, "boxes": [[0.333, 0.0, 1.0, 0.667]], "weights": [0.123]}
 
 
 def test_a_missing_plan(tmp_path: Path) -> None:

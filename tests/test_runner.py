@@ -59,7 +59,7 @@ def test_a_reel_and_its_plan(tmp_path: Path, video: Path, settings: Settings) ->
     assert {p.name for p in folder.iterdir()} == {"reel.mp4", "plan.json"}
     document = json.loads((folder / "plan.json").read_text())
     assert set(document) == {"version", "video", "settings", "scorer", "scenes", "segments", "curve", "clips",
-                             "timings_s", "warnings", "notes"}
+                             "timings_s", "warnings", "notes", "focus"}
     assert set(document["video"]) == {"path", "sha256", "duration_s", "fps", "width", "height", "rotation_deg",
                                       "has_audio"}
     assert document["scorer"]["name"] == "signals" and document["settings"]["target_s"] == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import av
@@ -33,6 +34,30 @@ def test_signals_follow_the_video(tmp_path: Path) -> None:
     assert np.median(signals.loudness_db[loud]) > np.median(signals.loudness_db[~loud]) + 20
     assert np.median(signals.motion[loud]) > 3 * np.median(signals.motion[~loud])
     assert [scene.start_s for scene in found.scenes] == pytest.approx(list(range(0, 32, 4)))
+
+
+def test_motion_is_the_mean_change_of_a_pixel(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "m.mp4", [np.roll(textured(0), 2 * i, 1) for i in range(25)], options={"crf": "1"})
+    with av.open(str(path)) as container:
+        grey = [cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY).astype(int)
+                for frame in container.decode(video=0)]
+    changes = sorted(np.abs(a - b).mean() / 255 for a, b in itertools.pairwise(grey))
+    # All but the largest, which may be a cut.
+    assert scanned(path, tmp_path).signals.motion[0] == pytest.approx(np.mean(changes[:-1]), rel=0.05)
+
+
+def test_focus_follows_what_moves_by_itself(tmp_path: Path) -> None:
+    def draw(i: int) -> np.ndarray:
+        picture = textured(4, 320, 180) // 3
+        x = (40, 250)[i >= 50] + i % 5 * 3
+        picture[70:100, x:x + 30] = 250
+        return picture
+
+    found = scanned(write_video(tmp_path / "f.mp4", draw, 100), tmp_path)
+    focus = found.signals.focus
+    assert focus is not None and focus.shape == (8, 5)
+    assert np.abs(focus[:4, 0] - 61 / 320).max() < 0.06 and np.abs(focus[4:, 0] - 271 / 320).max() < 0.06
+    assert np.abs(focus[:, 1] - 85 / 180).max() < 0.06 and (focus[:, 4] > 0.5).all()
 
 
 def test_loudness_is_in_decibels_below_full_scale(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ CORE = sorted((ROOT / "pipeline").rglob("*.py"))
 
 # A stage and the modules that are parts of it alone.
 STAGES = {
-    "scan": ("pipeline.scan", "pipeline.scenes", "pipeline.signals"),
+    "scan": ("pipeline.scan", "pipeline.scenes", "pipeline.signals", "pipeline.focus"),
     "segments": ("pipeline.segments",),
     "scorers": ("pipeline.scorers",),
     "speech": ("pipeline.speech",),

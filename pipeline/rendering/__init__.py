@@ -9,6 +9,7 @@ from pipeline.errors import FFmpegError, OutputError, PlanError, SettingsError
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.copy import copy_reel
 from pipeline.rendering.encode import encode_reel
+from pipeline.rendering.framing import keeps_shape
 from pipeline.rendering.order import Order, Unsuitable
 from pipeline.rendering.splice import splice_reel
 from pipeline.types import Reel
@@ -51,7 +52,8 @@ def _first_that_suits(order: Order, report: Report, cancel: CancelToken) -> Reel
 def _ways(order: Order) -> dict[str, Callable[[Order, Report, CancelToken], Reel]]:
     """Ways to render what is ordered, best first. Raises SettingsError where it contradicts itself."""
     settings = order.settings
-    changed = ("another shape" if settings.aspect != "source" else "captions in the picture" if order.captions else "")
+    changed = ("another shape" if not keeps_shape(order.video, settings.aspect)
+               else "captions in the picture" if order.captions else "")
     if settings.render == "copy" and changed:
         raise SettingsError(f"copied pictures can't have {changed}; choose auto or encode, or leave that out", "render")
     if settings.render == "encode" or changed:

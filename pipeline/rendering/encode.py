@@ -18,9 +18,11 @@ import av
 from pipeline.errors import FFmpegError, InputError, OutputError
 from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
+from pipeline.plan import Plan
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.encoders import X264, Encoder, choose_encoder
-from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, reel_rate
+from pipeline.rendering.framing import Frame, canvas, frame_of, keeps_shape
+from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, reel_rate, slot_at
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order
 from pipeline.rendering.parallel import Task, cores, crew, run_parallel
@@ -66,7 +68,7 @@ def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     """Encode every clip that isn't there from an earlier render, and join them; as `rendering.render_reel`."""
     video, clips, settings = order.video, order.plan.clips, order.settings
     choice = choose_encoder(settings, cancel)
-    jobs = clip_jobs(video, clips, settings, encoder=choice.encoder)
+    jobs = clip_jobs(video, clips, settings, choice.encoder, order.plan)
     total = sum(job.frames for job in jobs)
 
     def tell(share: float, done: int) -> None:
@@ -144,10 +146,15 @@ def placed(clips: Sequence[Clip], counts: Sequence[int], rate: Fraction) -> tupl
                  for clip, count, end in zip(clips, counts, ends, strict=True))
 
 
-def clip_jobs(video: VideoInfo, clips: Sequence[Clip], settings: Settings, encoder: Encoder = X264) -> list[ClipJob]:
-    """What each clip's encoding depends on; the video isn't opened, so where to seek to is found out later."""
+def clip_jobs(video: VideoInfo, clips: Sequence[Clip], settings: Settings, encoder: Encoder = X264,
+              plan: Plan | None = None) -> list[ClipJob]:
+    """What each clip's encoding depends on; the video isn't opened, so where to seek to is found out later.
+
+    plan: says where in the picture things happen and where its cuts are; None where that isn't known
+    """
     rate = reel_rate(video, settings.max_fps)
-    width, height = even_size(video.width, video.height)
+    same = keeps_shape(video, settings.aspect)
+    width, height = even_size(video.width, video.height) if same else canvas(video, settings.aspect)
     look = Look(width, height, video.matrix, video.primaries, video.transfer,
                 zscale={"zscale", "tonemap"} <= ffmpeg_filters())
     return [
@@ -156,9 +163,18 @@ def clip_jobs(video: VideoInfo, clips: Sequence[Clip], settings: Settings, encod
             rate=rate, look=look, video_stream=video.video_stream, audio_stream=video.audio_stream,
             sound="source" if video.has_audio else "none", mono=video.audio_channels == 1,
             fade_s=settings.audio_fade_ms / 1000, crf=settings.crf, preset=settings.preset,
-            encoder=encoder)
+            encoder=encoder, frame=_frame(video, clip, rate, settings, plan))
         for clip, frames in zip(clips, frame_counts(clips, rate), strict=True)
     ]
+
+
+def _frame(video: VideoInfo, clip: Clip, rate: Fraction, settings: Settings, plan: Plan | None) -> Frame | None:
+    """What of the clip's picture fills the reel, and how."""
+    slots = sorted({slot_at(scene.start_s - clip.start_s, rate) for scene in (plan.scenes if plan else ())
+                    if clip.start_s < scene.start_s < clip.end_s} - {0})
+    # Halfway between two frames, where no rounding can put a frame on the wrong side.
+    cuts_s = [cut_s for slot in slots if (cut_s := float((slot - Fraction(1, 2)) / rate)) < clip.interval.duration_s]
+    return frame_of(video, clip, cuts_s, plan.focus if plan else None, settings.aspect, settings.framing)
 
 
 def clip_key(video: VideoInfo, job: ClipJob) -> str:

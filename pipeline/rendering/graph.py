@@ -12,6 +12,7 @@ import ffmpeg
 
 from pipeline.media.opening import INPUT_OPTIONS
 from pipeline.rendering.encoders import X264, Encoder
+from pipeline.rendering.framing import Bars, Frame, cut_out, put_bars
 from pipeline.types import Clip, VideoInfo
 
 AUDIO_RATE = 48000
@@ -80,6 +81,7 @@ class ClipJob:
     crf, preset: x264's
     sps_id: number of its parameter sets, for pictures that stand beside others in one stream
     encoder: what encodes the picture
+    frame: what of the picture fills the reel, and how; None for the whole
     """
 
     start_s: float
@@ -97,6 +99,7 @@ class ClipJob:
     preset: str
     sps_id: int = 0
     encoder: Encoder = X264
+    frame: Frame | None = None
 
     @property
     def duration_s(self) -> float:
@@ -141,6 +144,11 @@ def frame_counts(clips: Sequence[Clip], rate: Fraction) -> tuple[int, ...]:
         counts.append(max(1, _nearest(after_s * rate) - _nearest(before_s * rate)))
         before_s = after_s
     return tuple(counts)
+
+
+def slot_at(after_s: float, rate: Fraction) -> int:
+    """The first of the reel's frames that shows what starts `after_s` into its clip."""
+    return math.floor(after_s * rate + _SLACK)
 
 
 def _nearest(value: float) -> int:
@@ -254,21 +262,24 @@ def _picture(stream: Any, job: ClipJob) -> Any:
     stream = stream.filter("trim", end=_seconds(job.end_s - job.start_s))
     stream = stream.filter("fps", fps=rate, start_time=0, round="down", eof_action="pass")
     stream = stream.filter("tpad", stop=-1, stop_mode="clone").filter("trim", end_frame=job.frames)
-    return _recolour(stream, job.look).filter("setsar", 1)
+    reel = job.look.width, job.look.height
+    size = job.frame.size if isinstance(job.frame, Bars) else reel
+    stream = _recolour(cut_out(stream, job.frame, reel), job.look, size)
+    return put_bars(stream, job.frame, reel).filter("setsar", 1)
 
 
-def _recolour(stream: Any, look: Look) -> Any:
-    """Scale, and bring the picture to 8-bit limited range in a colour space that the tags then name."""
+def _recolour(stream: Any, look: Look, size: tuple[int, int]) -> Any:
+    """Scale to `size`, and bring the picture to 8-bit limited range in a colour space that the tags then name."""
     hd = min(look.width, look.height) >= _HD_LINES or max(look.width, look.height) > 1280
     usual = "bt709" if hd else "smpte170m"
     if look.zscale and (look.transfer != "sdr" or look.primaries == "bt2020" or look.matrix == "bt2020nc"):
-        stream = stream.filter("scale", look.width, look.height, flags="bicubic")
+        stream = stream.filter("scale", *size, flags="bicubic")
         return _tag(_to_bt709(stream, look), "bt709", "bt709")
     source = look.matrix if look.matrix not in (None, "gbr") else usual
     # Browsers know these; anything else is converted to the size's usual one.
     matrix = source if source in ("bt709", "smpte170m", "bt470bg") else usual
     source_matrix = {} if look.matrix == "gbr" else {"in_color_matrix": "bt2020" if source == "bt2020nc" else source}
-    stream = stream.filter("scale", look.width, look.height, flags="bicubic", out_color_matrix=matrix,
+    stream = stream.filter("scale", *size, flags="bicubic", out_color_matrix=matrix,
                            out_range="tv", **source_matrix)
     return _tag(stream.filter("format", "yuv420p"), matrix, look.primaries)
 

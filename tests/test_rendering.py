@@ -24,6 +24,7 @@ from pipeline.media.seeking import safe_seeks
 from pipeline.media.source import look_at
 from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import CancelToken, Progress, silent
+from pipeline.rates import reel_rate
 from pipeline.rendering import Order, encode, join, render_reel
 from pipeline.rendering.encode import clip_jobs
 from pipeline.rendering.graph import (
@@ -34,7 +35,6 @@ from pipeline.rendering.graph import (
     even_size,
     frame_counts,
     join_args,
-    reel_rate,
 )
 from pipeline.settings import Settings
 from pipeline.types import Clip, HeaderClaims, Reel, VideoInfo

@@ -20,7 +20,8 @@ from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
 from pipeline.media.source import look_at
 from pipeline.progress import CancelToken, Progress, Report
-from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, reel_rate
+from pipeline.rates import reel_rate
+from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order
 from pipeline.settings import Settings

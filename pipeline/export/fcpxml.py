@@ -37,9 +37,8 @@ def fcpxml_bytes(timeline: Timeline) -> bytes:
     resources = ET.SubElement(root, "resources")
     video, rate = timeline.video, timeline.rate
     name = one_line(video.path.stem) or "reel"
-    ET.SubElement(resources, "format", id="r1", name=f"SmolReel {video.width}x{video.height}",
-                  frameDuration=_time(1, rate), width=str(video.width), height=str(video.height),
-                  colorSpace=_colour_space(timeline))
+    ET.SubElement(resources, "format", id="r1", frameDuration=_time(1, rate), width=str(video.width),
+                  height=str(video.height), colorSpace=_colour_space(timeline))
     _add_asset(resources, timeline, name)
     event = ET.SubElement(ET.SubElement(root, "library"), "event", name="SmolReel")
     project = ET.SubElement(event, "project", name=f"{name} (highlights)")

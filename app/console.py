@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import rich.console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from app.presenters import clock, one_line, reel_facts, summary_lines
+from app.presenters import clock, exports_line, one_line, reel_facts, summary_lines
 from pipeline import Progress as Event
 from pipeline import Reel, Result
 
@@ -74,6 +74,8 @@ class RichConsole:
         self._output.print(one_line(f"{subject}: {clock(reel.duration_s)} reel in {reel.path}"), markup=False)
         if isinstance(result, Result):
             for line in summary_lines(result.plan):
+                self._output.print(f"  {line}", markup=False)
+            if line := exports_line(result):
                 self._output.print(f"  {line}", markup=False)
         for warning in result.plan.warnings if isinstance(result, Result) else reel.warnings:
             self._errors.print(complaint(subject, f"note: {warning}"), markup=False)

@@ -36,12 +36,18 @@ def summary_lines(plan: Plan) -> list[str]:
             for row in rows]
 
 
+def exports_line(result: Result) -> str:
+    """The further files that were written, by name; empty where there are none."""
+    return f"beside it: {', '.join(path.name for path in result.exports)}" if result.exports else ""
+
+
 def reel_facts(result: Result | Reel) -> dict[str, Any]:
     """What a program wants to know of a result, JSON values."""
     reel = result.reel if isinstance(result, Result) else result
     facts: dict[str, Any] = {"reel": str(reel.path), "plan": str(reel.path.with_name("plan.json")),
                              "duration_s": round(reel.duration_s, 3), "warnings": list(reel.warnings)}
     if isinstance(result, Result):
-        facts |= {"clips": len(result.plan.clips), "warnings": list(result.plan.warnings),
+        facts |= {"clips": len(result.plan.clips), "exports": [str(path) for path in result.exports],
+                  "warnings": list(result.plan.warnings),
                   "timings_s": {k: round(v, 3) for k, v in result.plan.timings_s.items()}}
     return facts

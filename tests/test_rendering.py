@@ -21,6 +21,7 @@ from pipeline.media.probe import probe
 from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
 from pipeline.progress import CancelToken, Progress, silent
+from pipeline.rates import reel_rate
 from pipeline.rendering import encode, join, render_reel
 from pipeline.rendering.encode import clip_jobs
 from pipeline.rendering.encoders import Choice, Encoder
@@ -32,7 +33,6 @@ from pipeline.rendering.graph import (
     even_size,
     frame_counts,
     join_args,
-    reel_rate,
 )
 from pipeline.settings import ENCODERS, Settings
 from pipeline.types import Clip, HeaderClaims, VideoInfo

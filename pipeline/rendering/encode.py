@@ -20,9 +20,10 @@ from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
 from pipeline.plan import Plan
 from pipeline.progress import CancelToken, Progress, Report
+from pipeline.rates import reel_rate
 from pipeline.rendering.encoders import X264, Encoder, choose_encoder
 from pipeline.rendering.framing import Frame, canvas, frame_of, keeps_shape
-from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, reel_rate, slot_at
+from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, slot_at
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order
 from pipeline.rendering.parallel import Task, cores, crew, run_parallel

@@ -1,4 +1,4 @@
-"""Pure arithmetic of a reel: rates, frame counts, sizes, and the ffmpeg arguments that follow from them."""
+"""Pure arithmetic of a reel: frame counts, sizes, and the ffmpeg arguments that follow from them."""
 
 from __future__ import annotations
 
@@ -11,32 +11,15 @@ from typing import Any, Literal, cast
 import ffmpeg
 
 from pipeline.media.opening import INPUT_OPTIONS
+from pipeline.rates import SLACK
 from pipeline.rendering.encoders import X264, Encoder
 from pipeline.rendering.framing import Bars, Frame, cut_out, put_bars
-from pipeline.types import Clip, VideoInfo
+from pipeline.types import Clip
 
 AUDIO_RATE = 48000
 # A 5.1 or mono track becomes this; what browsers and editors take without a thought.
 AUDIO_LAYOUT = "stereo"
 
-_STANDARD_RATES = (Fraction(10), Fraction(12), Fraction(15000, 1001), Fraction(15), Fraction(20),
-                   Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30),
-                   Fraction(48), Fraction(50), Fraction(60000, 1001), Fraction(60), Fraction(100),
-                   Fraction(120000, 1001), Fraction(120))
-# 30 and 29.97 are 0.1 % apart, so a rate belongs to one of them only if it is nearer than half of that. The rate of a
-# short file is known less well: there all is near that comes out within half a frame at the file's end.
-_SNAP = 0.0005
-_SNAP_FRAMES = 0.5
-# Uneven frames that average less are a screen capture, whose moments of motion are much faster than its average;
-# repeated frames cost an encoder next to nothing.
-_UNEVEN_LEAST = 20
-_UNEVEN_RATE = Fraction(30)
-# Slower sources (slides, one frame a second) get a multiple of their rate, so that a clip's bounds, and with them its
-# sound, aren't rounded to whole source frames.
-_SLOWEST = 10
-# A frame is shown in the reel's slot in which it starts, give or take this share of a slot: clip bounds that lie
-# exactly on frame starts (a person typed them) must not flicker between two slots for a rounded microsecond.
-_SLACK = 0.1
 # Gaps in a sound track's timestamps from this length on become silence. 60 ms off is what people notice, and
 # capture devices jitter by up to 30.
 _SOUND_GAP_S = 0.04
@@ -107,34 +90,6 @@ class ClipJob:
         return float(self.frames / self.rate)
 
 
-def reel_rate(video: VideoInfo, max_fps: float) -> Fraction:
-    """Frames a second of a reel: the source's own rate where its frames are even, capped at `max_fps`.
-
-    A source slower than 10 frames a second gets the least multiple of its rate that isn't. Uneven frames get the
-    nearest standard rate that isn't clearly below their average. A rate above the cap is halved (or divided by three
-    …) where that comes near the cap, for even motion.
-    """
-    if video.variable_fps:
-        rate = _rate_for_uneven(video.fps)
-    else:
-        nearest = min(_STANDARD_RATES, key=lambda standard: abs(float(standard) - video.fps))
-        close = abs(float(nearest) - video.fps) <= max(_SNAP, _SNAP_FRAMES / video.frame_count) * video.fps
-        rate = nearest if close else max(Fraction(video.fps).limit_denominator(1001), Fraction(1, 1001))
-        rate *= max(1, math.ceil(_SLOWEST / rate))
-    cap = Fraction(max_fps).limit_denominator(1001)
-    if rate <= cap:
-        return rate
-    divided = rate / math.ceil(rate / cap)
-    return divided if divided >= cap * Fraction(3, 4) else cap
-
-
-def _rate_for_uneven(average: float) -> Fraction:
-    if average < _UNEVEN_LEAST:
-        return _UNEVEN_RATE
-    fast_enough = [rate for rate in _STANDARD_RATES if rate >= average * 0.98]
-    return min(fast_enough, key=lambda rate: abs(float(rate) - average), default=_STANDARD_RATES[-1])
-
-
 def frame_counts(clips: Sequence[Clip], rate: Fraction) -> tuple[int, ...]:
     """Frames of each clip in the reel, 1 or more; the bounds are rounded, not the lengths, so errors never add up."""
     counts: list[int] = []
@@ -148,7 +103,7 @@ def frame_counts(clips: Sequence[Clip], rate: Fraction) -> tuple[int, ...]:
 
 def slot_at(after_s: float, rate: Fraction) -> int:
     """The first of the reel's frames that shows what starts `after_s` into its clip."""
-    return math.floor(after_s * rate + _SLACK)
+    return math.floor(after_s * rate + SLACK)
 
 
 def _nearest(value: float) -> int:
@@ -215,7 +170,7 @@ def _input(job: ClipJob, threads: int | None = None) -> Any:
 
 def slot_of(time_s: float, job: ClipJob) -> int:
     """The frame of the clip in which a picture that is shown at `time_s`, on the container's clock, begins."""
-    return math.floor((time_s - job.start_s) * float(job.rate) + _SLACK)
+    return slot_at(time_s - job.start_s, job.rate)
 
 
 def join_args(listing: str, target: str, sound: bool, audio_kbps: int) -> list[str]:
@@ -254,7 +209,7 @@ def _picture(stream: Any, job: ClipJob) -> Any:
     ffmpeg stands the frames upright by itself, mirrored ones too, before they come here.
     """
     rate = f"{job.rate.numerator}/{job.rate.denominator}"
-    slack_s = _SLACK / float(job.rate)
+    slack_s = SLACK / float(job.rate)
     # The source's clock may be as coarse as its frame rate, where half a frame would be rounded away.
     stream = stream.filter("settb", f"1/{_CLOCK}")
     stream = stream.filter("setpts", f"round(PTS-({_seconds(job.start_s - slack_s)})/TB)")

@@ -20,6 +20,7 @@ from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
 from pipeline.media.source import look_at
 from pipeline.progress import CancelToken, Progress, Report
+from pipeline.rendering.burn import Burner, with_captions
 from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, reel_rate
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order
@@ -51,6 +52,15 @@ def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     """Encode every clip that isn't there from an earlier render, and join them; as `rendering.render_reel`."""
     video, clips, settings = order.video, order.plan.clips, order.settings
     jobs = clip_jobs(video, clips, settings, cancel)
+    with Burner(jobs[0].look.width, jobs[0].look.height, settings.style) as burner:
+        jobs = with_captions(jobs, clips, order.captions, burner)
+        return _encode_jobs(order, jobs, burner.warnings, report, cancel)
+
+
+def _encode_jobs(order: Order, jobs: Sequence[ClipJob], warnings: Sequence[str], report: Report,
+                 cancel: CancelToken) -> Reel:
+    """Encode and join clips; `warnings` are the reel's."""
+    video, clips, settings = order.video, order.plan.clips, order.settings
     total = sum(job.frames for job in jobs)
     files, done = [], 0
     for number, job in enumerate(jobs, start=1):
@@ -72,7 +82,8 @@ def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
         fps=float(jobs[0].rate), way="encode", encoder="libx264",
         placed=placed(clips, [job.frames for job in jobs], jobs[0].rate),
         clips_encoded=len(files) - reused, clips_reused=reused,
-        warnings=(f"the sound of {silenced} clips can't be decoded; they are silent",) if silenced else (),
+        warnings=(*((f"the sound of {silenced} clips can't be decoded; they are silent",) if silenced else ()),
+                  *warnings),
         notes={"way": "encode", "encoder": "libx264"})
 
 
@@ -132,7 +143,7 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
         if whole:
             return ClipFile(path, reused=False, silenced=silenced)
         if job.seek_s is not None:
-            job = replace(job, seek_s=None)
+            job = replace(job, seek_s=None, part=replace(job.part, sound_seek_s=None))
         elif job.sound == "source":
             # A track that changes its channels midway restarts ffmpeg's filters, and comes out in the wrong length.
             job = replace(job, sound="silence")
@@ -164,7 +175,8 @@ def _encode(video: VideoInfo, job: ClipJob, path: Path, on_progress: Callable[[f
     """Encode into `path`, which appears only when it is whole; False where the source didn't yield the frames."""
     part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.part")
     try:
-        run_ffmpeg(clip_args(job, input_url(video.path), input_url(part)), cancel=cancel,
+        pictures = {overlay.digest: input_url(overlay.picture) for overlay in job.overlays}
+        run_ffmpeg(clip_args(job, input_url(video.path), input_url(part), pictures), cancel=cancel,
                    timeout_s=_time_limit_s(video, job), subject=video.path.name, output=path.parent,
                    on_progress=lambda done_s: on_progress(min(1.0, done_s / job.duration_s)))
         if not is_whole(part, job):

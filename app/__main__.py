@@ -49,6 +49,7 @@ def reel(
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Opening title of a styled reel.")] = None,
     closing: Annotated[str | None, typer.Option(metavar="TEXT", help="Closing card of a styled reel.")] = None,
     music: Annotated[Path | None, typer.Option(metavar="FILE", help="Music under a styled reel.")] = None,
+    font: Annotated[str | None, typer.Option(metavar="FILE_OR_NAME", help="Font of words in the picture.")] = None,
     export: Annotated[str | None, typer.Option(metavar="NAME,...", help=f"Also write: {', '.join(EXPORTS)}.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     detail: Annotated[str | None, typer.Option(help="How closely SmolVLM2 looks: fast, balanced or full.")] = None,
@@ -60,7 +61,7 @@ def reel(
     settings = _settings(target_s=target, scorer=scorer, model=model, query=query, render=render_mode, aspect=aspect,
                          framing=framing, captions=captions, speech_model=speech_model,
                          speech_language=speech_language, export=_names(export), device=device, detail=detail,
-                         style=_style(title=title, closing=closing, music=music),
+                         style=_style(title=title, closing=closing, font=font, music=music and music.absolute()),
                          cache=False if no_cache else None, cache_dir=cache_dir)
     jobs = [
         (path.name, lambda console, token, path=path, name=name: make_reel(

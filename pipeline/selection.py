@@ -59,10 +59,13 @@ class Material:
 
 
 def budget_s(duration_s: float, settings: Settings) -> float:
-    """How long the reel of a video may be: the target, yet not much more than half of a short video."""
+    """How long the clips of a reel may be: the target less a closing card, yet not much more than half of a short
+    video.
+    """
+    room_s = settings.target_s - settings.card_s
     if duration_s <= settings.whole_below_s:
-        return min(duration_s, settings.target_s)
-    return min(settings.target_s, settings.max_share * duration_s)
+        return min(duration_s, room_s)
+    return min(room_s, settings.max_share * duration_s)
 
 
 def select(material: Material, settings: Settings) -> tuple[Clip, ...]:
@@ -73,7 +76,7 @@ def select(material: Material, settings: Settings) -> tuple[Clip, ...]:
     has (exact by dynamic programming, see `knapsack.best_runs`), with a bonus for every part of the video that is
     represented and a discount for showing the same thing twice.
     """
-    if material.duration_s <= min(settings.whole_below_s, settings.target_s):
+    if material.duration_s <= min(settings.whole_below_s, settings.target_s - settings.card_s):
         return (_clip(Interval(0.0, material.duration_s), material, "the whole video: it is short already"),)
     budget = budget_s(sum(scene.duration_s for scene in material.scenes), settings)
     shortest = min(settings.min_clip_s, budget)

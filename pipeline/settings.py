@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ SPEECH_LANGUAGES = (
     "sa", "sd", "si", "sk", "sl", "sn", "so", "sq", "sr", "su", "sv", "sw", "ta", "te", "tg", "th", "tk", "tl",
     "tr", "tt", "uk", "ur", "uz", "vi", "yi", "yo", "zh", "yue",
 )
+# A reel is about its clips: a closing card is at most this share of it.
+_CARD_SHARE = 0.25
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DETAILS = ("auto", "fast", "balanced", "full")
 
@@ -41,6 +44,11 @@ def _number(low: float, high: float, default: float, unit: str) -> Any:
 def _choice(options: tuple[str, ...], default: str) -> Any:
     """A setting that is one of a few words."""
     return field(default=default, metadata={"options": options})
+
+
+def _colour(default: str) -> Any:
+    """A colour, written #rrggbb."""
+    return field(default=default, metadata={"colour": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +89,41 @@ class FusionWeights:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a styled reel looks and sounds.
+    """How a styled reel looks and sounds. Sizes of text count for every reel that has captions in its picture.
 
     title, closing: texts of the opening title and the closing card; None for none
+    font: a font's file or its family's name; None for the best that this machine has for the text
     music: an audio file that plays under the reel; None for none
     """
 
     title: str | None = None
     closing: str | None = None
+    font: str | None = None
     music: str | None = None
     crossfade_s: float = _number(0, 3, 0.5, "s that neighbouring clips overlap")
+    title_s: float = _number(0.5, 20, 3.0, "s that the opening title is shown; it adds no length")
+    closing_s: float = _number(0.5, 20, 3.0, "s that the closing card adds, at most a quarter of the reel")
+    title_fade_s: float = _number(0, 5, 0.5, "s that title and closing text take to appear and to go")
+    title_size: float = _number(0.02, 0.3, 0.1, "of the reel's height")
+    caption_size: float = _number(0.02, 0.1, 0.046, "of the reel's height")
+    caption_fade_s: float = _number(0, 2, 0.16, "s that a caption takes to appear and to go")
+    text_colour: str = _colour("#ffffff")
+    shade_colour: str = _colour("#000000")
+    accent_colour: str = _colour("#ffb454")
+    title_shade: float = _number(0, 1, 0.6, "opacity of the shade behind the title")
+    caption_shade: float = _number(0, 1, 0.58, "opacity of the box behind a caption")
+    closing_shade: float = _number(0, 1, 0.6, "how much darker the closing card's background is than the reel")
+    music_db: float = _number(-60, 0, -20, "dBFS RMS of the music where the reel is quiet")
+    duck_db: float = _number(0, 40, 12, "dB that the music gives way by under the reel's own sound")
+    duck_above_db: float = _number(-60, 0, -38, "dBFS of the reel's own sound from which the music gives way")
+    music_fade_s: float = _number(0, 10, 1.5, "s that the music takes to go at the end; it comes in half of it")
 
     def __post_init__(self) -> None:
         _validate(self)
+        for name in ("title", "closing", "font", "music"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or "\0" in value):
+                raise SettingsError(f"{value!r} is no text", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +200,13 @@ class Settings:
         if self.min_clip_s > self.max_clip_s:
             raise SettingsError(f"{self.min_clip_s:g} is above max_clip_s ({self.max_clip_s:g})", "min_clip_s")
 
+    @property
+    def card_s(self) -> float:
+        """Seconds of the reel that the closing card takes; 0 where there is none."""
+        if self.render != "styled" or not (self.style.closing or "").strip():
+            return 0.0
+        return min(self.style.closing_s, _CARD_SHARE * self.target_s)
+
     def part(self, stage: str) -> dict[str, Any]:
         """The settings that `stage` reads, as JSON values: what its cache key is made of."""
         return {name: value for name, value in self.to_json().items() if name in STAGE_FIELDS[stage]}
@@ -245,3 +282,5 @@ def _validate(settings: Any) -> None:
                 raise SettingsError(f"{value!r} is outside {low:g} to {high:g} {unit}".rstrip(), f.name)
         elif "options" in f.metadata and value not in f.metadata["options"]:
             raise SettingsError(f"{value!r} is none of {', '.join(f.metadata['options'])}", f.name)
+        elif "colour" in f.metadata and not (isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value)):
+            raise SettingsError(f"{value!r} is no colour; write it as #rrggbb", f.name)

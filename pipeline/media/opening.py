@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import av
 import av.container
@@ -20,20 +21,26 @@ FORMATS = (
     "smk", "bink", "swf", "nsv", "vivo", "gif", "apng", "yuv4mpegpipe", "webp",
 )
 
+# What music comes in beside those: containers and streams of sound alone.
+SOUND_FORMATS = (*FORMATS, "mp3", "flac", "wav", "w64", "aac", "aiff", "caf", "ac3", "eac3", "wv", "ape", "tta", "au")
+
 # The same fence for PyAV and for ffmpeg's command line.
 INPUT_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": ",".join(FORMATS),
 }
 
+SOUND_OPTIONS = INPUT_OPTIONS | {"format_whitelist": ",".join(SOUND_FORMATS)}
+
+_AN = {"video": "a video", "audio": "an audio"}
 _SNIFF_BYTES = 1 << 20
 
 
-def check_readable(path: Path, subject: str) -> None:
+def check_readable(path: Path, subject: str, kind: str = "video") -> None:
     """Raise InputError where `path` is no file that can be read, before any decoder sees it."""
     try:
         if path.is_dir():
-            raise InputError("is a directory; name a video file in it", subject)
+            raise InputError(f"is a directory; name {_AN[kind]} file in it", subject)
         if not path.exists():
             raise InputError("no such file; check the name", subject)
         if not path.is_file():
@@ -49,20 +56,23 @@ def check_readable(path: Path, subject: str) -> None:
 
 
 @contextmanager
-def open_media(path: Path, subject: str) -> Iterator[av.container.InputContainer]:
+def open_media(path: Path, subject: str, kind: Literal["video", "audio"] = "video"
+               ) -> Iterator[av.container.InputContainer]:
     """Open a media file for demuxing; every FFmpeg error inside the block that is about the file becomes InputError.
 
     subject: the file's name as the user gave it, for the message
+    kind: what it is wanted for; "audio" lets in containers of sound alone
     """
-    check_readable(path, subject)
+    check_readable(path, subject, kind)
+    options = dict(INPUT_OPTIONS if kind == "video" else SOUND_OPTIONS)
     try:
-        with av.open(str(path.absolute()), options=dict(INPUT_OPTIONS), metadata_errors="replace") as container:
+        with av.open(str(path.absolute()), options=options, metadata_errors="replace") as container:
             yield container
     except av.error.FFmpegError as error:
-        raise InputError(_why_not(path, error), subject) from error
+        raise InputError(_why_not(path, error, kind), subject) from error
 
 
-def _why_not(path: Path, error: av.error.FFmpegError) -> str:
+def _why_not(path: Path, error: av.error.FFmpegError, kind: str) -> str:
     """What is most likely wrong with a file that FFmpeg refuses, and what to do."""
     if error.errno == errno.ENOSPC:
         return "the disk is full; free some space"
@@ -71,11 +81,11 @@ def _why_not(path: Path, error: av.error.FFmpegError) -> str:
         return "is encrypted; SmolReel needs an unprotected copy"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith((b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]")):
-        return "is a playlist, not a video; give the video file itself"
+        return f"is a playlist, not {_AN[kind]} file; give the {kind} file itself"
     if b"\0" not in head[:4096]:
-        return "is a text file, not a video, whatever its name says; give a video file"
-    return (f"is no video that can be read ({error.strerror or 'unknown format'}); "
-            "if a player can open it, save it again as MP4")
+        return f"is a text file, not {_AN[kind]} file, whatever its name says; give {_AN[kind]} file"
+    return (f"is no {kind} that can be read ({error.strerror or 'unknown format'}); "
+            f"if a player can open it, save it again as {'MP4' if kind == 'video' else 'MP3'}")
 
 
 def _ends(path: Path) -> tuple[bytes, bytes]:

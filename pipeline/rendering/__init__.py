@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from pipeline.errors import FFmpegError, OutputError, PlanError, SettingsError
 from pipeline.progress import CancelToken, Progress, Report
+from pipeline.rendering.compose import compose_reel
 from pipeline.rendering.copy import copy_reel
 from pipeline.rendering.encode import encode_reel
 from pipeline.rendering.framing import keeps_shape
 from pipeline.rendering.order import Order, Unsuitable
 from pipeline.rendering.splice import splice_reel
+from pipeline.settings import Settings
 from pipeline.types import Reel
 
 __all__ = ["Order", "render_reel"]
@@ -42,7 +44,7 @@ def _first_that_suits(order: Order, report: Report, cancel: CancelToken) -> Reel
         except Unsuitable as reason:
             unsuited[name] = str(reason)
             continue
-        warnings = reel.warnings
+        warnings = (*reel.warnings, *_without_style(order.settings))
         if order.settings.render == "copy" and unsuited:
             warnings += (f"could not be copied as it is ({unsuited['copy']}); {_INSTEAD[reel.way]}",)
         return replace(reel, warnings=warnings, notes={**reel.notes, **({"not": unsuited} if unsuited else {})})
@@ -52,6 +54,8 @@ def _first_that_suits(order: Order, report: Report, cancel: CancelToken) -> Reel
 def _ways(order: Order) -> dict[str, Callable[[Order, Report, CancelToken], Reel]]:
     """Ways to render what is ordered, best first. Raises SettingsError where it contradicts itself."""
     settings = order.settings
+    if settings.render == "styled":
+        return {"styled": compose_reel}
     changed = ("another shape" if not keeps_shape(order.video, settings.aspect)
                else "captions in the picture" if order.captions else "")
     if settings.render == "copy" and changed:
@@ -59,6 +63,14 @@ def _ways(order: Order) -> dict[str, Callable[[Order, Report, CancelToken], Reel
     if settings.render == "encode" or changed:
         return {"encode": encode_reel}
     return {"copy": copy_reel, "mixed": splice_reel, "encode": encode_reel}
+
+
+def _without_style(settings: Settings) -> tuple[str, ...]:
+    """What to tell a person who asked for what only styled reels have."""
+    asked = [name for name in ("title", "closing", "music") if getattr(settings.style, name)]
+    if settings.render == "styled" or not asked:
+        return ()
+    return (f"only styled reels have {' and '.join(asked)}; render with --render styled",)
 
 
 def _make_folders(order: Order) -> None:

@@ -21,7 +21,8 @@ from pipeline.media.seeking import safe_seeks
 from pipeline.plan import Plan
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rates import reel_rate
-from pipeline.rendering.encoders import X264, Encoder, choose_encoder
+from pipeline.rendering.burn import Burner, with_captions
+from pipeline.rendering.encoders import X264, Choice, Encoder, choose_encoder
 from pipeline.rendering.framing import Frame, canvas, frame_of, keeps_shape
 from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_size, frame_counts, slot_at
 from pipeline.rendering.join import join_clips
@@ -70,6 +71,15 @@ def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     video, clips, settings = order.video, order.plan.clips, order.settings
     choice = choose_encoder(settings, cancel)
     jobs = clip_jobs(video, clips, settings, choice.encoder, order.plan)
+    with Burner(jobs[0].look.width, jobs[0].look.height, settings.style) as burner:
+        jobs = with_captions(jobs, clips, order.captions, burner)
+        return _encode_jobs(order, jobs, choice, burner.warnings, report, cancel)
+
+
+def _encode_jobs(order: Order, jobs: Sequence[ClipJob], choice: Choice, warnings: Sequence[str], report: Report,
+                 cancel: CancelToken) -> Reel:
+    """Encode and join clips; `warnings` are the reel's."""
+    video, clips, settings = order.video, order.plan.clips, order.settings
     total = sum(job.frames for job in jobs)
 
     def tell(share: float, done: int) -> None:
@@ -90,7 +100,8 @@ def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
         fps=float(jobs[0].rate), way="encode", encoder=encoded.encoder.codec,
         placed=placed(clips, [job.frames for job in jobs], jobs[0].rate),
         clips_encoded=len(files) - reused, clips_reused=reused,
-        warnings=(f"the sound of {silenced} clips can't be decoded; they are silent",) if silenced else (),
+        warnings=(*((f"the sound of {silenced} clips can't be decoded; they are silent",) if silenced else ()),
+                  *warnings),
         notes={"way": "encode", "encoder": encoded.encoder.codec, "tried": {**choice.tried, **encoded.failed}})
 
 
@@ -183,7 +194,8 @@ def clip_key(video: VideoInfo, job: ClipJob) -> str:
 
     Where decoding starts doesn't: seeks are taken only where they show the same.
     """
-    parts = [RENDER_VERSION, video.sha256, clip_args(replace(job, seek_s=None), "", "")]
+    anywhere = replace(job, seek_s=None, part=replace(job.part, sound_seek_s=None))
+    parts = [RENDER_VERSION, video.sha256, clip_args(anywhere, "", "")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -205,8 +217,7 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
         if is_whole(path, job):
             return ClipFile(path, reused=True, silenced=silenced)
         if not sought:
-            job = replace(job, seek_s=safe_seeks(video, [max(0.0, job.start_s - video.origin_s)], cancel)[0])
-            sought = True
+            job, sought = _sought(video, job, cancel), True
         try:
             whole = _encode(video, job, path, on_progress, cancel, threads)
         except FFmpegError:
@@ -218,7 +229,7 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
         if whole:
             return ClipFile(path, reused=False, silenced=silenced)
         if job.seek_s is not None:
-            job = replace(job, seek_s=None)
+            job = replace(job, seek_s=None, part=replace(job.part, sound_seek_s=None))
         elif job.encoder.hardware:
             raise FFmpegError(f"{job.encoder.codec} didn't yield every frame", video.path.name)
         elif job.sound == "source":
@@ -228,6 +239,15 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
             start_s = job.start_s - video.origin_s
             raise InputError(f"no picture can be decoded at {start_s:.2f} s; leave out the clip that starts there",
                              video.path.name)
+
+
+def _sought(video: VideoInfo, job: ClipJob, cancel: CancelToken) -> ClipJob:
+    """The job with the places from which it can be decoded."""
+    start_s = job.start_s - video.origin_s
+    starts_s = [start_s, start_s - float(job.part.lead / job.rate)]
+    picture_s, sound_s = safe_seeks(video, [max(0.0, at) for at in starts_s], cancel) if job.part.lead else (
+        *safe_seeks(video, [max(0.0, start_s)], cancel), None)
+    return replace(job, seek_s=picture_s, part=replace(job.part, sound_seek_s=sound_s))
 
 
 def is_whole(path: Path, job: ClipJob) -> bool:
@@ -252,7 +272,8 @@ def _encode(video: VideoInfo, job: ClipJob, path: Path, on_progress: Callable[[f
     """Encode into `path`, which appears only when it is whole; False where the source didn't yield the frames."""
     part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.part")
     try:
-        run_ffmpeg(clip_args(job, input_url(video.path), input_url(part), threads=threads), cancel=cancel,
+        pictures = {overlay.digest: input_url(overlay.picture) for overlay in job.overlays}
+        run_ffmpeg(clip_args(job, input_url(video.path), input_url(part), pictures, threads=threads), cancel=cancel,
                    timeout_s=_time_limit_s(video, job), subject=video.path.name, output=path.parent,
                    on_progress=lambda done_s: on_progress(min(1.0, done_s / job.duration_s)))
         if not is_whole(part, job):

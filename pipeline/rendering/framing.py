@@ -118,10 +118,11 @@ def frame_of(video: VideoInfo, clip: Clip, cuts_s: Sequence[float], focus: Focus
     return Window(picture, size, across, path, clip.interval.duration_s)
 
 
-def cut_out(stream: Any, frame: Frame | None, reel: tuple[int, int]) -> Any:
+def cut_out(stream: Any, frame: Frame | None, reel: tuple[int, int], lead_s: float = 0.0) -> Any:
     """The part of the picture that the reel shows; the caller brings it to the reel's size.
 
     reel: width and height of the reel
+    lead_s: how far into the clip the stream starts
     """
     if not isinstance(frame, Window):
         return stream
@@ -141,7 +142,8 @@ def cut_out(stream: Any, frame: Frame | None, reel: tuple[int, int]) -> Any:
     narrow, wide = ((hull, beside), (hull * fine, beside)) if frame.across else ((beside, hull), (beside, hull * fine))
     stream = _crop(stream, frame, narrow, first).filter("scale", *wide, flags="bicubic")
     cut = (size * fine, beside) if frame.across else (beside, size * fine)
-    return _crop(stream, frame, cut, expression(frame.path, whole * fine, -(size / 2 + first) * fine))
+    clock = f"(t+{lead_s:.6f})" if lead_s else "t"
+    return _crop(stream, frame, cut, expression(frame.path, whole * fine, -(size / 2 + first) * fine, clock))
 
 
 def put_bars(stream: Any, frame: Frame | None, reel: tuple[int, int]) -> Any:
@@ -158,20 +160,20 @@ def put_bars(stream: Any, frame: Frame | None, reel: tuple[int, int]) -> Any:
     return ffmpeg.overlay(behind, both[0], x=left, y=top)
 
 
-def expression(path: Sequence[Piece], scale: float, shift: float) -> str:
-    """A path as ffmpeg computes it from `t`: times `scale`, plus `shift`.
+def expression(path: Sequence[Piece], scale: float, shift: float, clock: str = "t") -> str:
+    """A path as ffmpeg computes it from the time `clock`: times `scale`, plus `shift`.
 
     A tree of comparisons, since a long chain of them would be too deep for ffmpeg.
     """
     if len(path) > 1:
         half = len(path) // 2
-        early, late = (expression(part, scale, shift) for part in (path[:half], path[half:]))
-        return f"if(lt(t,{path[half].start_s:.4f}),{early},{late})"
+        early, late = (expression(part, scale, shift, clock) for part in (path[:half], path[half:]))
+        return f"if(lt({clock},{path[half].start_s:.4f}),{early},{late})"
     piece = path[0]
     start = f"{piece.at * scale + shift:.3f}"
     if not piece.speed and not piece.bend:
         return start
-    past = f"(t-{piece.start_s:.4f})"
+    past = f"({clock}-{piece.start_s:.4f})"
     return f"{start}+{past}*({piece.speed * scale:.3f}+{past}*({piece.bend * scale:.3f}))"
 
 

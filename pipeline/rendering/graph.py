@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, cast
 
@@ -14,6 +14,8 @@ from pipeline.media.opening import INPUT_OPTIONS
 from pipeline.rates import SLACK
 from pipeline.rendering.encoders import X264, Encoder
 from pipeline.rendering.framing import Bars, Frame, cut_out, put_bars
+from pipeline.rendering.music import Bed, mixed
+from pipeline.rendering.overlays import Overlay, drawn_over
 from pipeline.types import Clip
 
 AUDIO_RATE = 48000
@@ -23,6 +25,8 @@ AUDIO_LAYOUT = "stereo"
 # Gaps in a sound track's timestamps from this length on become silence. 60 ms off is what people notice, and
 # capture devices jitter by up to 30.
 _SOUND_GAP_S = 0.04
+# A resampler's filter is some 30 samples long.
+_RESAMPLER_S = 0.05
 _CLOCK = 1_000_000
 # ffmpeg-python takes only proper text, which file names need not be: these stand in for them while it builds.
 _SOURCE, _TARGET = "source", "target"
@@ -38,6 +42,7 @@ class Look:
     primaries: FFmpeg's name of the source's primaries; None where unknown
     transfer: "sdr", "pq" or "hlg"
     zscale: whether this ffmpeg can convert between colour spaces
+    wanted: FFmpeg's name of the matrix to come out with; None for the one that suits source and size
     """
 
     width: int
@@ -46,6 +51,24 @@ class Look:
     primaries: str | None
     transfer: str
     zscale: bool
+    wanted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a clip a job is, where a clip is encoded in parts.
+
+    lead: frames of the clip that come before this part
+    sound_seek_s: where to start decoding sound, on the container's clock; None for the file's start
+    fade_in, fade_out: whether the sound is faded at this part's start and end
+
+    The sound of every part is decoded and resampled from the clip's start, so that parts join without a seam.
+    """
+
+    lead: int = 0
+    sound_seek_s: float | None = None
+    fade_in: bool = True
+    fade_out: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +88,8 @@ class ClipJob:
     sps_id: number of its parameter sets, for pictures that stand beside others in one stream
     encoder: what encodes the picture
     frame: what of the picture fills the reel, and how; None for the whole
+    overlays: pictures that are drawn over it, the last on top
+    part: which part of a clip this is; the whole by default
     """
 
     start_s: float
@@ -83,6 +108,8 @@ class ClipJob:
     sps_id: int = 0
     encoder: Encoder = X264
     frame: Frame | None = None
+    overlays: tuple[Overlay, ...] = ()
+    part: Part = Part()
 
     @property
     def duration_s(self) -> float:
@@ -116,22 +143,25 @@ def even_size(width: int, height: int) -> tuple[int, int]:
     return max(2, width + width % 2), max(2, height + height % 2)
 
 
-def clip_args(job: ClipJob, source: str, target: str, *, threads: int | None = None) -> list[str]:
+def clip_args(job: ClipJob, source: str, target: str, pictures: Mapping[str, str] | None = None, *,
+              threads: int | None = None) -> list[str]:
     """ffmpeg's arguments that encode one clip to an intermediate file of its own: H.264 and PCM in a .mov.
 
     source, target: as `media.process.input_url` writes them
+    pictures: URLs of the overlays' pictures by their digests; a digest stands for itself where it isn't in here
     threads: for decoding, for filters and for encoding each; ffmpeg's choice where None
 
     MOV's clock can be set to the frame rate, so its timestamps are exact; Matroska's are whole milliseconds. The sound
     stays PCM until the whole reel is joined: an AAC encoder adds a gap to the front of whatever it encodes.
     """
     media = _input(job, threads)
-    picture = _picture(media[str(job.video_stream)], job)
+    picture = drawn_over(_picture(media[str(job.video_stream)], job), job.overlays, job.frames, job.rate,
+                         out_matrix(job.look))
     for name, argument in job.encoder.filters:
         picture = picture.filter(name, argument) if argument else picture.filter(name)
     streams = [picture]
     if job.sound != "none":
-        streams.append(_sound(media, job))
+        streams.append(_sound(_heard(media, job), job))
     out: dict[str, Any] = {
         **job.encoder.output(job.crf, job.preset, job.rate), "fps_mode": "passthrough",
         "format": "mov", "map_metadata": -1, "map_chapters": -1, "write_tmcd": 0,
@@ -144,18 +174,18 @@ def clip_args(job: ClipJob, source: str, target: str, *, threads: int | None = N
         out |= {"threads:v": threads}
     # Times stay on the container's clock throughout, and damage in the source is not the end of the run.
     filtering = [] if threads is None else ["-filter_complex_threads", str(threads)]
-    return ["-y", "-copyts", "-max_error_rate", "1", *filtering, *job.encoder.device_args(),
-            *_args(ffmpeg.output(*streams, _TARGET, **out), source, target)]
+    return ["-y", "-copyts", "-max_error_rate", "1", *filtering, *job.encoder.device_args(), *_args(
+        ffmpeg.output(*streams, _TARGET, **out), {**(pictures or {}), _SOURCE: source, _TARGET: target})]
 
 
 def sound_args(job: ClipJob, source: str, target: str) -> list[str]:
     """ffmpeg's arguments that make a clip's sound alone, as it is in the clip: PCM in a .mov."""
     out = {"c:a": "pcm_s16le", "format": "mov", "map_metadata": -1, "map_chapters": -1}
     node = ffmpeg.output(_sound(_input(job), job), _TARGET, **out)
-    return ["-y", "-copyts", "-max_error_rate", "1", *_args(node, source, target)]
+    return ["-y", "-copyts", "-max_error_rate", "1", *_args(node, {_SOURCE: source, _TARGET: target})]
 
 
-def _input(job: ClipJob, threads: int | None = None) -> Any:
+def _input(job: ClipJob, threads: int | None = None, **more: Any) -> Any:
     """The source, opened for a clip."""
     # A picture that changes its size midway must not restart the filters, which count frames; `scale` takes it as it
     # comes.
@@ -165,7 +195,7 @@ def _input(job: ClipJob, threads: int | None = None) -> Any:
     if job.seek_s is not None:
         options |= {"seek_timestamp": 1, "ss": _seconds(job.seek_s)}
     # The frame on show when a clip starts may have begun long before (slides): it must not be cut off here.
-    return ffmpeg.input(_SOURCE, noaccurate_seek=None, **options)
+    return ffmpeg.input(_SOURCE, noaccurate_seek=None, **options, **more)
 
 
 def slot_of(time_s: float, job: ClipJob) -> int:
@@ -173,17 +203,20 @@ def slot_of(time_s: float, job: ClipJob) -> int:
     return slot_at(time_s - job.start_s, job.rate)
 
 
-def join_args(listing: str, target: str, sound: bool, audio_kbps: int) -> list[str]:
+def join_args(listing: str, target: str, sound: bool, audio_kbps: int, bed: Bed | None = None) -> list[str]:
     """ffmpeg's arguments that join clip files to one MP4: pictures are copied, sound is encoded once for the whole.
 
     listing: URL of what `concat_list` wrote
+    bed: music to play under the sound, or by itself; None for none
     """
     media = ffmpeg.input(_SOURCE, format="concat", protocol_whitelist="file")
-    streams = [media["v:0"]] + ([media["a:0"]] if sound else [])
+    own = media["a:0"] if sound else None
+    heard = mixed(own, bed, AUDIO_RATE, AUDIO_LAYOUT) if bed else own
     out: dict[str, Any] = {"c:v": "copy", "format": "mp4", "movflags": "+faststart", "map_metadata": -1}
-    if sound:
+    if heard is not None:
         out |= {"c:a": "aac", "b:a": f"{audio_kbps}k", "ar": AUDIO_RATE, "ac": 2}
-    return ["-y", *_args(ffmpeg.output(*streams, _TARGET, **out), listing, target)]
+    streams = [media["v:0"]] + ([] if heard is None else [heard])
+    return ["-y", *_args(ffmpeg.output(*streams, _TARGET, **out), {_SOURCE: listing, _TARGET: target})]
 
 
 def concat_list(names: Sequence[str], counts: Sequence[int], rate: Fraction) -> str:
@@ -219,24 +252,49 @@ def _picture(stream: Any, job: ClipJob) -> Any:
     stream = stream.filter("tpad", stop=-1, stop_mode="clone").filter("trim", end_frame=job.frames)
     reel = job.look.width, job.look.height
     size = job.frame.size if isinstance(job.frame, Bars) else reel
-    stream = _recolour(cut_out(stream, job.frame, reel), job.look, size)
+    lead_s = float(job.part.lead / job.rate)
+    stream = _recolour(cut_out(stream, job.frame, reel, lead_s), job.look, size)
     return put_bars(stream, job.frame, reel).filter("setsar", 1)
 
 
 def _recolour(stream: Any, look: Look, size: tuple[int, int]) -> Any:
     """Scale to `size`, and bring the picture to 8-bit limited range in a colour space that the tags then name."""
-    hd = min(look.width, look.height) >= _HD_LINES or max(look.width, look.height) > 1280
-    usual = "bt709" if hd else "smpte170m"
-    if look.zscale and (look.transfer != "sdr" or look.primaries == "bt2020" or look.matrix == "bt2020nc"):
+    if _is_wide(look):
         stream = stream.filter("scale", *size, flags="bicubic")
         return _tag(_to_bt709(stream, look), "bt709", "bt709")
-    source = look.matrix if look.matrix not in (None, "gbr") else usual
-    # Browsers know these; anything else is converted to the size's usual one.
-    matrix = source if source in ("bt709", "smpte170m", "bt470bg") else usual
+    source = look.matrix if look.matrix not in (None, "gbr") else _usual_matrix(look)
+    matrix = out_matrix(look)
     source_matrix = {} if look.matrix == "gbr" else {"in_color_matrix": "bt2020" if source == "bt2020nc" else source}
     stream = stream.filter("scale", *size, flags="bicubic", out_color_matrix=matrix,
                            out_range="tv", **source_matrix)
     return _tag(stream.filter("format", "yuv420p"), matrix, look.primaries)
+
+
+def out_matrix(look: Look) -> str:
+    """FFmpeg's name of the YUV matrix that a clip comes out with."""
+    if _is_wide(look):
+        return "bt709"
+    # Browsers know these; anything else is converted to the size's usual one.
+    known = look.matrix in ("bt709", "smpte170m", "bt470bg")
+    return look.wanted or (cast("str", look.matrix) if known else _usual_matrix(look))
+
+
+def out_primaries(look: Look) -> str:
+    """FFmpeg's name of the primaries that a clip comes out with."""
+    matrix = out_matrix(look)
+    usual = "bt709" if matrix == "bt709" else matrix
+    return usual if _is_wide(look) else look.primaries or usual
+
+
+def _is_wide(look: Look) -> bool:
+    """Whether the picture must be, and can be, brought into BT.709 by way of linear light."""
+    return look.zscale and (look.transfer != "sdr" or look.primaries == "bt2020" or look.matrix == "bt2020nc")
+
+
+def _usual_matrix(look: Look) -> str:
+    """The matrix that players take a picture of this size to have."""
+    hd = min(look.width, look.height) >= _HD_LINES or max(look.width, look.height) > 1280
+    return "bt709" if hd else "smpte170m"
 
 
 def _tag(stream: Any, matrix: str, primaries: str | None) -> Any:
@@ -262,27 +320,42 @@ def _to_bt709(stream: Any, look: Look) -> Any:
     return stream.filter("zscale", t="bt709", p="bt709", m="bt709", r="limited").filter("format", "yuv420p")
 
 
+def _heard(media: Any, job: ClipJob) -> Any:
+    """The input that sound is taken from: opened once more where it must be decoded from further back."""
+    if not job.part.lead:
+        return media
+    # "vn" also tells this input from the picture's where both start at the same place.
+    return _input(replace(job, seek_s=job.part.sound_seek_s), vn=None)
+
+
 def _sound(media: Any, job: ClipJob) -> Any:
     """Sound of [start, end) in step with the picture, as long as it to the sample, silent where the source is."""
-    samples = round(job.frames / job.rate * AUDIO_RATE)
+    lead = job.part.lead
+    first, after = (round(frames / job.rate * AUDIO_RATE) for frames in (lead, lead + job.frames))
     if job.sound == "silence":
         silence = f"anullsrc=r={AUDIO_RATE}:cl={AUDIO_LAYOUT}"
-        return ffmpeg.input(silence, format="lavfi").audio.filter("atrim", end_sample=samples)
-    stream = media[str(job.audio_stream)].filter("asetpts", f"round(PTS-({_seconds(job.start_s)})/TB)")
-    stream = stream.filter("atrim", start=0, end=_seconds(job.duration_s))
+        return ffmpeg.input(silence, format="lavfi").audio.filter("atrim", end_sample=after - first)
+    # A resampler must not stop right where another part goes on: it needs what comes after.
+    margin_s = 0.0 if job.part.fade_out else _RESAMPLER_S
+    stream = media[str(job.audio_stream)].filter(
+        "asetpts", f"round(PTS-({_seconds(job.start_s - float(lead / job.rate))})/TB)")
+    stream = stream.filter("atrim", start=0, end=_seconds(float((lead + job.frames) / job.rate) + margin_s))
     stream = stream.filter("aresample", AUDIO_RATE, first_pts=0, min_hard_comp=_SOUND_GAP_S, **{"async": 1})
     if job.mono:
         # ffmpeg's own way from one channel to two takes 3 dB off.
         stream = stream.filter("channelmap", map="0-0|0-1", channel_layout=AUDIO_LAYOUT)
     # In floating point the channels of 5.1 are added up without being turned down.
     stream = stream.filter("aformat", sample_fmts="fltp", channel_layouts=AUDIO_LAYOUT)
-    stream = stream.filter("apad", whole_len=samples).filter("atrim", end_sample=samples)
+    stream = stream.filter("apad", whole_len=after)
+    stream = stream.filter("atrim", **({"start_sample": first} if first else {}), end_sample=after)
     # No gap is left, so counting is exact; a rounded first time would be written as a cut of a few samples.
     stream = stream.filter("asetpts", "N/SR/TB")
     fade_s = min(job.fade_s, job.duration_s / 2)
-    if fade_s > 0:
+    if fade_s > 0 and job.part.fade_in:
         stream = stream.filter("afade", t="in", st=0, d=_seconds(fade_s))
-        stream = stream.filter("afade", t="out", st=_seconds(samples / AUDIO_RATE - fade_s), d=_seconds(fade_s))
+    if fade_s > 0 and job.part.fade_out:
+        stream = stream.filter("afade", t="out", st=_seconds((after - first) / AUDIO_RATE - fade_s),
+                               d=_seconds(fade_s))
     return stream
 
 
@@ -291,7 +364,6 @@ def _seconds(value: float) -> str:
     return f"{value:.6f}"
 
 
-def _args(node: Any, source: str, target: str) -> list[str]:
+def _args(node: Any, names: Mapping[str, str]) -> list[str]:
     """The graph as arguments, with the real names in it."""
-    names = {_SOURCE: source, _TARGET: target}
     return [names.get(argument, argument) for argument in cast("list[str]", node.get_args())]

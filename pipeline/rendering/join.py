@@ -15,15 +15,17 @@ from pipeline.errors import FFmpegError, OutputError
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken
 from pipeline.rendering.graph import concat_list, join_args
+from pipeline.rendering.music import Bed
 
 
 def join_clips(clips: Sequence[Path], counts: Sequence[int], rate: Fraction, target: Path, *, sound: bool,
-               audio_kbps: int, on_progress: Callable[[float], object], cancel: CancelToken,
+               audio_kbps: int, bed: Bed | None = None, on_progress: Callable[[float], object], cancel: CancelToken,
                check: Callable[[Path], object] = lambda part: None) -> None:
     """Join clip files, all in one folder, to `target`, which appears only when it is whole.
 
     counts: frames of each clip
     sound: whether the clips have sound
+    bed: music to play under it; None for none
     on_progress: called with the share that is done, 0 to 1
     check: called with the joined file before it gets its name; what it raises is raised, and no file appears
 
@@ -36,7 +38,8 @@ def join_clips(clips: Sequence[Path], counts: Sequence[int], rate: Fraction, tar
     total_s = float(sum(counts) / rate)
     try:
         listing.write_text(concat_list([clip.name for clip in clips], counts, rate), encoding="utf-8")
-        run_ffmpeg(join_args(input_url(listing), input_url(part), sound, audio_kbps), cancel=cancel,
+        run_ffmpeg(join_args(input_url(listing), input_url(part), sound, audio_kbps, *([bed] if bed else [])),
+                   cancel=cancel,
                    timeout_s=600 + 10 * total_s, subject=target.name, output=target.parent,
                    on_progress=lambda done_s: on_progress(min(1.0, done_s / total_s)))
         _check(part, sum(counts), target)

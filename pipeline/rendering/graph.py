@@ -254,7 +254,11 @@ def _picture(stream: Any, job: ClipJob) -> Any:
     size = job.frame.size if isinstance(job.frame, Bars) else reel
     lead_s = float(job.part.lead / job.rate)
     stream = _recolour(cut_out(stream, job.frame, reel, lead_s), job.look, size)
-    return put_bars(stream, job.frame, reel).filter("setsar", 1)
+    stream = put_bars(stream, job.frame, reel)
+    if isinstance(job.frame, Bars):
+        # What lies behind came through a scaler that has names of its own for the same colours.
+        stream = _tag(stream, out_matrix(job.look), out_primaries(job.look))
+    return stream.filter("setsar", 1)
 
 
 def _recolour(stream: Any, look: Look, size: tuple[int, int]) -> Any:

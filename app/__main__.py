@@ -61,7 +61,8 @@ def reel(
     settings = _settings(target_s=target, scorer=scorer, model=model, query=query, render=render_mode, aspect=aspect,
                          framing=framing, captions=captions, speech_model=speech_model,
                          speech_language=speech_language, export=_names(export), device=device, detail=detail,
-                         style=_style(title=title, closing=closing, font=font, music=music and music.absolute()),
+                         style=_style(title=title, closing=closing, font=font,
+                                      music=music and music.absolute()),
                          cache=False if no_cache else None, cache_dir=cache_dir)
     jobs = [
         (path.name, lambda console, token, path=path, name=name: make_reel(

@@ -41,11 +41,12 @@ class Burner:
         """What couldn't be drawn as it should, for people."""
         return self._letterer.warnings
 
-    def captions(self, timeline: Timeline, clips: Sequence[Clip], captions: Sequence[Caption]) -> tuple[Overlay, ...]:
-        """The captions of a reel, by its frames."""
+    def captions(self, timeline: Timeline, clips: Sequence[Clip], captions: Sequence[Caption],
+                 from_frame: int = 0) -> tuple[Overlay, ...]:
+        """The captions of a reel, by its frames; none before `from_frame`."""
         fade = round(self._style.caption_fade_s * timeline.rate)
         drawn = ((self._letterer.caption(text), first, after)
-                 for text, first, after in caption_times(timeline, clips, captions))
+                 for text, first, after in caption_times(timeline, clips, captions, from_frame))
         return tuple(self._overlay(picture, first, after, fade) for picture, first, after in drawn if picture)
 
     def title(self, timeline: Timeline) -> tuple[Overlay, ...]:

@@ -13,17 +13,21 @@ from typing import Any
 
 import av
 
-from pipeline.errors import OutputError
+from pipeline.errors import FFmpegError, OutputError
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering import blend
 from pipeline.rendering.burn import Burner
-from pipeline.rendering.encode import ClipFile, clip_jobs, clip_key, encode_clip, encode_clips, is_whole
+from pipeline.rendering.encode import ClipFile, clip_jobs, clip_key, encode_clip, is_whole
+from pipeline.rendering.encoders import X264, choose_encoder
+from pipeline.rendering.framing import from_later
 from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, Part, out_matrix, out_primaries
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.music import lay_bed
 from pipeline.rendering.order import Order
 from pipeline.rendering.overlays import Overlay, within
+from pipeline.rendering.parallel import Task, cores, crew, run_parallel
+from pipeline.rendering.text import Drawn
 from pipeline.rendering.timeline import Timeline, lay_out
 from pipeline.types import Reel
 
@@ -44,20 +48,15 @@ class Piece:
     """A stretch of the reel that is rendered to a file of its own.
 
     frames: its length
-    name: what it is, for people
-    body: how a clip's body is encoded; None for a crossfade or the card
-    compose: composes a crossfade or the card, or finds it from an earlier render; None for a clip's body
+    cost: how long it takes, in frames that ffmpeg encodes
+    make: renders it, or finds it from an earlier render
+    body: whether it is what of a clip stands alone; else a crossfade or the card
     """
 
     frames: int
-    name: str
-    body: ClipJob | None = None
-    compose: Callable[[Tell], ClipFile] | None = None
-
-    @property
-    def cost(self) -> int:
-        """How long it takes, in frames that ffmpeg encodes."""
-        return self.frames if self.compose is None else _COMPOSED_COST * self.frames
+    cost: int
+    make: Task[ClipFile]
+    body: bool
 
 
 def compose_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
@@ -68,55 +67,60 @@ def compose_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     doesn't grow with the reel.
     """
     video, clips, settings = order.video, order.plan.clips, order.settings
-    jobs = clip_jobs(video, clips, settings, plan=order.plan)
+    choice = choose_encoder(settings, cancel)
+    jobs = clip_jobs(video, clips, settings, choice.encoder, order.plan)
     rate, look = jobs[0].rate, jobs[0].look
     timeline = lay_out([job.frames for job in jobs], rate, settings.style.crossfade_s, settings.card_s)
     bed = lay_bed(settings.style, Fraction(timeline.frames) / rate, cancel)
     with _folder(order.clip_dir) as folder, Burner(look.width, look.height, settings.style) as burner:
-        overlays = (*burner.title(timeline), *burner.captions(timeline, clips, order.captions))
-        studio = Studio(order, timeline, jobs, overlays, Path(folder), burner, cancel)
-        pieces = studio.pieces()
-        files = _render(pieces, order, report, cancel)
+        title = burner.title(timeline)
+        titled = max((overlay.after for overlay in title), default=0)
+        overlays = (*burner.captions(timeline, clips, order.captions, titled), *title)
+        studio = Studio(order, timeline, jobs, overlays, Path(folder), burner.card() if timeline.card else None)
+        pieces, files, failed = _render(studio, report, cancel)
         join_clips([file.path for file in files], [piece.frames for piece in pieces], rate, order.target,
                    sound=jobs[0].sound != "none", audio_kbps=settings.audio_kbps, bed=bed, cancel=cancel,
                    on_progress=lambda share: report(
                        Progress("render", _PIECES_SHARE + (1 - _PIECES_SHARE) * share, "joining clips")))
     bodies = [file for file, piece in zip(files, pieces, strict=True) if piece.body]
     silenced = sum(file.silenced for file in bodies)
+    codec = (X264 if failed else choice.encoder).codec
     return Reel(
         path=order.target, duration_s=float(timeline.frames / rate), width=look.width, height=look.height,
-        fps=float(rate), way="styled", encoder="libx264", placed=timeline.placed(clips),
+        fps=float(rate), way="styled", encoder=codec, placed=timeline.placed(clips),
         clips_encoded=sum(not file.reused for file in bodies), clips_reused=sum(file.reused for file in bodies),
         warnings=(*((f"the sound of {silenced} clips can't be decoded; they are silent",) if silenced else ()),
                   *burner.warnings),
-        notes={"way": "styled", "encoder": "libx264", "crossfades": sum(overlap > 0 for overlap in timeline.overlaps),
-               "card_s": float(timeline.card / rate), "music": bed is not None,
-               "pieces_made": sum(not file.reused for file in files), "pieces": len(files)})
+        notes={"way": "styled", "encoder": codec, "tried": {**choice.tried, **failed},
+               "crossfades": sum(overlap > 0 for overlap in timeline.overlaps), "card_s": float(timeline.card / rate),
+               "music": bed is not None, "pieces": len(files), "pieces_made": sum(not file.reused for file in files)})
 
 
-def _render(pieces: Sequence[Piece], order: Order, report: Report, cancel: CancelToken) -> list[ClipFile]:
-    """Every piece's file, in order: the bodies of several clips at once, then what is composed."""
-    total = sum(piece.cost for piece in pieces)
-    bodies = [piece.body for piece in pieces if piece.body]
-    weight = sum(body.frames for body in bodies)
+def _render(studio: Studio, report: Report, cancel: CancelToken) -> tuple[list[Piece], list[ClipFile], dict[str, str]]:
+    """The pieces, their files in order, and the encoder that failed midway, by name with the reason.
 
-    def tell_bodies(share: float, done: int) -> None:
-        number = min(done + 1, len(bodies))
-        report(Progress("render", _PIECES_SHARE * share * weight / total, f"encoding clip {number} of {len(bodies)}"))
+    Pieces of two encoders can't be joined: where one in hardware fails, all are encoded by libx264.
+    """
+    pieces, encoder, reached = studio.pieces(), studio.jobs[0].encoder, 0.0
 
-    encoded = iter(encode_clips(order.video, bodies, order.clip_dir, tell_bodies, cancel).files)
-    files, done = [], weight
-    for piece in pieces:
-        if piece.compose is None:
-            files.append(next(encoded))
-            continue
+    def tell(share: float, done: int) -> None:
+        nonlocal reached
+        reached = max(reached, share)
+        report(Progress("render", _PIECES_SHARE * reached, f"making piece {min(done + 1, len(pieces))} of "
+                                                           f"{len(pieces)}"))
 
-        def tell(share: float, piece: Piece = piece, done: int = done) -> None:
-            report(Progress("render", _PIECES_SHARE * (done + share * piece.cost) / total, piece.name))
-        tell(0.0)
-        files.append(piece.compose(tell))
-        done += piece.cost
-    return files
+    def work() -> list[ClipFile]:
+        return run_parallel([piece.make for piece in pieces], [piece.cost for piece in pieces], studio.crew[0], tell,
+                            cancel)
+
+    tell(0.0, 0)
+    try:
+        return pieces, work(), {}
+    except FFmpegError as error:
+        if not encoder.hardware:
+            raise
+        pieces = replace(studio, jobs=[replace(job, encoder=X264) for job in studio.jobs]).pieces()
+        return pieces, work(), {encoder.name: f"failed midway: {error.message}"}
 
 
 def _folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
@@ -134,6 +138,7 @@ class Studio:
     jobs: each clip as a whole
     overlays: words in the picture, by frames of the reel
     folder: for files that nobody needs after this render
+    words: on the closing card; None for none
     """
 
     order: Order
@@ -141,117 +146,122 @@ class Studio:
     jobs: Sequence[ClipJob]
     overlays: Sequence[Overlay]
     folder: Path
-    burner: Burner
-    cancel: CancelToken
+    words: Drawn | None
+
+    @property
+    def crew(self) -> tuple[int, int]:
+        """How many pieces to make at once, and threads for each."""
+        video, look = self.order.video, self.jobs[0].look
+        pixels = max(video.coded_width * video.coded_height, look.width * look.height)
+        return crew(2 * len(self.jobs), cores(), pixels, self.jobs[0].encoder.at_once)
 
     def pieces(self) -> list[Piece]:
         """The pieces of the reel, in order."""
-        bodies, tails = self._parts()
         pieces: list[Piece] = []
-        count = len(self.jobs)
-        for i, body in enumerate(bodies):
-            pieces.append(Piece(body.frames, f"clip {i + 1}", body))
+        for i in range(len(self.jobs)):
+            body = self._body(i)
+            pieces.append(Piece(body.frames, body.frames, self._encoding(body), body=True))
             if overlap := self.timeline.overlaps[i]:
-                first = self.timeline.starts[i] + self.timeline.counts[i] - overlap
-                after = self._head(i + 1) if i + 1 < count else None
-                pieces.append(Piece(overlap, f"composing crossfade {i + 1}", compose=self._fading(
-                    tails[i], after, within(self.overlays, first, overlap))))
-        if self.timeline.card:
-            pieces.append(Piece(self.timeline.card, "composing the closing card", compose=self._closing(tails[-1])))
+                pieces.append(Piece(overlap, _COMPOSED_COST * overlap, self._fading(i), body=False))
+        if card := self.timeline.card:
+            pieces.append(Piece(card, _COMPOSED_COST * card, self._closing(), body=False))
         return pieces
 
-    def _parts(self) -> tuple[list[ClipJob], list[ClipJob]]:
-        """What of each clip stands alone, with its words, and what of it overlaps the next (or is its last frame)."""
-        line = self.timeline
-        bodies, tails = [], []
-        for i, job in enumerate(self.jobs):
-            first, after = line.body(i)
-            body = _part(job, first, after - first, fade_in=first == 0, fade_out=after == job.frames)
-            bodies.append(replace(body, overlays=within(self.overlays, line.starts[i] + first, body.frames)))
-            lead = job.frames - max(1, line.overlaps[i])
-            tails.append(_part(job, lead, job.frames - lead, fade_in=False, fade_out=False))
-        return bodies, [_feed(tail) for tail in tails]
+    def _body(self, clip: int) -> ClipJob:
+        """What of a clip stands alone, with its words."""
+        job, (first, after) = self.jobs[clip], self.timeline.body(clip)
+        body = _part(job, first, after - first, fade_in=first == 0, fade_out=after == job.frames)
+        return replace(body, overlays=within(self.overlays, self.timeline.starts[clip] + first, body.frames))
 
-    def _head(self, clip: int) -> ClipJob:
-        """What of a clip overlaps the one before it."""
+    def _tail(self, clip: int, frames: int) -> ClipJob:
+        """A clip's last frames, as MoviePy shall read them."""
         job = self.jobs[clip]
-        return _feed(_part(job, 0, self.timeline.before(clip), fade_in=False, fade_out=False))
+        return _feed(_part(job, job.frames - frames, frames, fade_in=False, fade_out=False))
 
-    def _fading(self, before: ClipJob, after: ClipJob | None, overlays: tuple[Overlay, ...]
-                ) -> Callable[[Tell], ClipFile]:
-        """A crossfade of two clips' ends; into the card's background where `after` is None."""
-        shade = self.order.settings.style.closing_shade
+    def _encoding(self, job: ClipJob) -> Task[ClipFile]:
+        return lambda tell, cancel: encode_clip(self.order.video, job, self.order.clip_dir, tell, cancel, self.crew[1])
 
-        def film(target: Path, tell: Tell) -> list[Path]:
-            tail = self._fed(before)
+    def _fading(self, clip: int) -> Task[ClipFile]:
+        """A clip that turns into the next; the last one into the card's background."""
+        frames, shade = self.timeline.overlaps[clip], self.order.settings.style.closing_shade
+        first = self.timeline.starts[clip] + self.timeline.counts[clip] - frames
+        before, after = self._tail(clip, frames), None
+        if clip + 1 < len(self.jobs):
+            after = _feed(_part(self.jobs[clip + 1], 0, frames, fade_in=False, fade_out=False))
+
+        def film(folder: Path, target: Path, tell: Tell, cancel: CancelToken) -> list[Path]:
+            tail = self._fed(before, folder, cancel)
             if after is None:
                 still = blend.backdrop(_last_picture(tail), shade)
-                blend.into_still(tail, still, before.frames, target, tell, self.cancel)
+                blend.into_still(tail, still, frames, target, tell, cancel)
                 return [tail]
-            head = self._fed(after)
-            blend.crossfade(tail, head, before.frames, target, tell, self.cancel)
+            head = self._fed(after, folder, cancel)
+            blend.crossfade(tail, head, frames, target, tell, cancel)
             return [tail, head]
 
         keys = [clip_key(self.order.video, before), clip_key(self.order.video, after) if after else shade]
-        return lambda tell: self._composed(["crossfade", *keys], before.frames, overlays, film, tell)
+        return self._composing(["crossfade", *keys], frames, within(self.overlays, first, frames), film)
 
-    def _closing(self, last: ClipJob) -> Callable[[Tell], ClipFile]:
+    def _closing(self) -> Task[ClipFile]:
         """The closing card over the last clip's last frame."""
-        style, card = self.order.settings.style, self.timeline.card
-        words = self.burner.card()
+        style, card, words = self.order.settings.style, self.timeline.card, self.words
+        last = self._tail(len(self.jobs) - 1, 1)
 
-        def film(target: Path, tell: Tell) -> list[Path]:
-            still = blend.backdrop(_last_picture(self._fed(last)), style.closing_shade)
+        def film(folder: Path, target: Path, tell: Tell, cancel: CancelToken) -> list[Path]:
+            still = blend.backdrop(_last_picture(self._fed(last, folder, cancel)), style.closing_shade)
             text = (words.pixels, (words.x, words.y)) if words else None
-            blend.card(still, text, card, float(self.timeline.rate), style.title_fade_s, target, tell, self.cancel)
+            blend.card(still, text, card, float(self.timeline.rate), style.title_fade_s, target, tell, cancel)
             return []
 
-        last_frame = _part(last, last.frames - 1, 1, fade_in=False, fade_out=False)
-        inputs = ["card", clip_key(self.order.video, last_frame), [words.digest, words.x, words.y] if words else None,
+        inputs = ["card", clip_key(self.order.video, last), [words.digest, words.x, words.y] if words else None,
                   style.closing_shade, style.title_fade_s]
-        return lambda tell: self._composed(inputs, card, (), film, tell)
+        return self._composing(inputs, card, (), film)
 
-    def _fed(self, job: ClipJob) -> Path:
+    def _fed(self, job: ClipJob, folder: Path, cancel: CancelToken) -> Path:
         """A file for MoviePy to read."""
-        return encode_clip(self.order.video, job, self.folder, lambda share: None, self.cancel).path
+        return encode_clip(self.order.video, job, folder, lambda share: None, cancel, self.crew[1]).path
 
-    def _composed(self, inputs: Sequence[Any], frames: int, overlays: tuple[Overlay, ...],
-                  film: Callable[[Path, Tell], list[Path]], tell: Tell) -> ClipFile:
+    def _composing(self, inputs: Sequence[Any], frames: int, overlays: tuple[Overlay, ...],
+                   film: Callable[[Path, Path, Tell, CancelToken], list[Path]]) -> Task[ClipFile]:
         """A piece whose picture MoviePy makes, encoded as clips are, so that it can be joined with them.
 
         inputs: all that its picture and sound depend on, JSON values
         film: writes its picture, and returns the files whose sound it has: one that goes, and one that comes
         """
         digest = hashlib.sha256(json.dumps([_COMPOSE_VERSION, inputs]).encode()).hexdigest()
-        whole = self.folder / f"{digest[:32]}.whole.mov"
-        source = replace(self.order.video, path=whole, sha256=digest, origin_s=0.0)
         job = _composed_job(self.jobs[0], frames, overlays)
-        known = self.order.clip_dir / f"{clip_key(source, job)}.mov"
-        if is_whole(known, job):
-            return ClipFile(known, reused=True, silenced=False)
-        picture = whole.with_suffix(".picture.mov")
-        sounds = film(picture, lambda share: tell(0.8 * share))
-        run_ffmpeg(_mux_args(picture, sounds if job.sound != "none" else [], job, whole), cancel=self.cancel,
-                   timeout_s=600, output=whole.parent)
-        made = encode_clip(source, job, self.order.clip_dir, lambda share: tell(0.8 + 0.2 * share), self.cancel)
-        for path in (picture, whole, *sounds):
-            # An hour's crossfades would fill the disk.
-            path.unlink(missing_ok=True)
-        return ClipFile(made.path, reused=False, silenced=False)
+        clip_dir = self.order.clip_dir
+
+        def make(tell: Tell, cancel: CancelToken) -> ClipFile:
+            source = replace(self.order.video, path=Path(digest), sha256=digest, origin_s=0.0, container_start_s=0.0)
+            known = clip_dir / f"{clip_key(source, job)}.mov"
+            if is_whole(known, job):
+                return ClipFile(known, reused=True, silenced=False)
+            # A folder of its own, gone at once: an hour's crossfades would fill the disk.
+            with _folder(self.folder) as name:
+                folder = Path(name)
+                picture, whole = folder / "picture.mov", folder / "whole.mov"
+                sounds = film(folder, picture, lambda share: tell(0.8 * share), cancel)
+                run_ffmpeg(_mux_args(picture, sounds, job, whole), cancel=cancel, timeout_s=600, output=clip_dir)
+                return encode_clip(replace(source, path=whole), job, clip_dir, lambda share: tell(0.8 + 0.2 * share),
+                                   cancel, self.crew[1])
+
+        return make
 
 
 def _part(job: ClipJob, lead: int, frames: int, *, fade_in: bool, fade_out: bool) -> ClipJob:
     """`frames` frames of a job from `lead` on; the sound of all parts is made in one way, so that they join."""
-    start_s = job.start_s + float(lead / job.rate)
-    part = Part(job.part.lead + lead, None, fade_in, fade_out)
+    lead_s = float(lead / job.rate)
+    start_s = job.start_s + lead_s
     # What is beyond is not shown, and must not be part of the key.
     end_s = job.end_s if lead + frames == job.frames else min(job.end_s, start_s + float(frames / job.rate))
-    return replace(job, start_s=start_s, end_s=end_s, frames=frames, part=part)
+    return replace(job, start_s=start_s, end_s=end_s, frames=frames, frame=from_later(job.frame, lead_s),
+                   part=Part(lead, None, fade_in, fade_out))
 
 
 def _feed(job: ClipJob) -> ClipJob:
     """The same part as MoviePy shall read it: nearly lossless."""
-    return replace(job, crf=_FEED_CRF, preset=_FEED_PRESET)
+    return replace(job, crf=_FEED_CRF, preset=_FEED_PRESET, encoder=X264)
 
 
 def _composed_job(job: ClipJob, frames: int, overlays: tuple[Overlay, ...]) -> ClipJob:
@@ -260,8 +270,8 @@ def _composed_job(job: ClipJob, frames: int, overlays: tuple[Overlay, ...]) -> C
                 wanted=out_matrix(job.look))
     has_sound = job.sound != "none"
     return replace(
-        job, start_s=0.0, end_s=float(frames / job.rate), seek_s=None, frames=frames, look=look, frame=None,
-        video_stream=0, audio_stream=1 if has_sound else None, sound="source" if has_sound else "none", mono=False,
+        job, start_s=0.0, end_s=float(frames / job.rate), seek_s=None, frames=frames, look=look, video_stream=0,
+        audio_stream=1 if has_sound else None, sound="source" if has_sound else "none", mono=False, frame=None,
         overlays=overlays, part=Part(fade_in=False, fade_out=False))
 
 
@@ -283,6 +293,7 @@ def _mux_args(picture: Path, sounds: Sequence[Path], job: ClipJob, target: Path)
         fades.append("[s1]anull[s]")
     else:
         fades.append("[s1][s2]amix=inputs=2:normalize=0[s]")
+    # Without sound there is nothing to filter, and ffmpeg refuses an output that leads nowhere.
     sound = ["-filter_complex", ";".join(fades), "-map", "[s]", "-c:a", "pcm_s16le"] if job.sound != "none" else []
     return [*args, "-map", "0:v:0", "-c:v", "copy", *sound, "-f", "mov", input_url(target)]
 

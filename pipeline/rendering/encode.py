@@ -72,8 +72,8 @@ def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     choice = choose_encoder(settings, cancel)
     jobs = clip_jobs(video, clips, settings, choice.encoder, order.plan)
     with Burner(jobs[0].look.width, jobs[0].look.height, settings.style) as burner:
-        jobs = with_captions(jobs, clips, order.captions, burner)
-        return _encode_jobs(order, jobs, choice, burner.warnings, report, cancel)
+        return _encode_jobs(order, with_captions(jobs, clips, order.captions, burner), choice, burner.warnings, report,
+                            cancel)
 
 
 def _encode_jobs(order: Order, jobs: Sequence[ClipJob], choice: Choice, warnings: Sequence[str], report: Report,
@@ -194,9 +194,13 @@ def clip_key(video: VideoInfo, job: ClipJob) -> str:
 
     Where decoding starts doesn't: seeks are taken only where they show the same.
     """
-    anywhere = replace(job, seek_s=None, part=replace(job.part, sound_seek_s=None))
-    parts = [RENDER_VERSION, video.sha256, clip_args(anywhere, "", "")]
+    parts = [RENDER_VERSION, video.sha256, clip_args(_unsought(job), "", "")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _unsought(job: ClipJob) -> ClipJob:
+    """The job as it is decoded from the file's start."""
+    return replace(job, seek_s=None, part=replace(job.part, sound_seek_s=None))
 
 
 def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Callable[[float], object],
@@ -217,7 +221,8 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
         if is_whole(path, job):
             return ClipFile(path, reused=True, silenced=silenced)
         if not sought:
-            job, sought = _sought(video, job, cancel), True
+            job = _sought(video, job, cancel)
+            sought = True
         try:
             whole = _encode(video, job, path, on_progress, cancel, threads)
         except FFmpegError:
@@ -229,7 +234,7 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
         if whole:
             return ClipFile(path, reused=False, silenced=silenced)
         if job.seek_s is not None:
-            job = replace(job, seek_s=None, part=replace(job.part, sound_seek_s=None))
+            job = _unsought(job)
         elif job.encoder.hardware:
             raise FFmpegError(f"{job.encoder.codec} didn't yield every frame", video.path.name)
         elif job.sound == "source":
@@ -242,12 +247,11 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
 
 
 def _sought(video: VideoInfo, job: ClipJob, cancel: CancelToken) -> ClipJob:
-    """The job with the places from which it can be decoded."""
-    start_s = job.start_s - video.origin_s
-    starts_s = [start_s, start_s - float(job.part.lead / job.rate)]
-    picture_s, sound_s = safe_seeks(video, [max(0.0, at) for at in starts_s], cancel) if job.part.lead else (
-        *safe_seeks(video, [max(0.0, start_s)], cancel), None)
-    return replace(job, seek_s=picture_s, part=replace(job.part, sound_seek_s=sound_s))
+    """The job with where to start decoding."""
+    # The sound of a part is made from the clip's start on.
+    starts_s = [job.start_s] + ([job.start_s - float(job.part.lead / job.rate)] if job.part.lead else [])
+    seeks = safe_seeks(video, [max(0.0, start_s - video.origin_s) for start_s in starts_s], cancel)
+    return replace(job, seek_s=seeks[0], part=replace(job.part, sound_seek_s=seeks[-1] if job.part.lead else None))
 
 
 def is_whole(path: Path, job: ClipJob) -> bool:

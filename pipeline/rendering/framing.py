@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -55,6 +55,7 @@ class Window:
     across: whether it moves from left to right; else up and down
     path: of its middle, in shares of the side along which it moves
     end_s: when the clip ends
+    begin_s: when, in the clip, the part of it starts that is encoded
     """
 
     picture: tuple[int, int]
@@ -62,6 +63,7 @@ class Window:
     across: bool
     path: tuple[Piece, ...]
     end_s: float
+    begin_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,10 @@ def frame_of(video: VideoInfo, clip: Clip, cuts_s: Sequence[float], focus: Focus
     return Window(picture, size, across, path, clip.interval.duration_s)
 
 
-def cut_out(stream: Any, frame: Frame | None, reel: tuple[int, int], lead_s: float = 0.0) -> Any:
+def cut_out(stream: Any, frame: Frame | None, reel: tuple[int, int]) -> Any:
     """The part of the picture that the reel shows; the caller brings it to the reel's size.
 
     reel: width and height of the reel
-    lead_s: how far into the clip the stream starts
     """
     if not isinstance(frame, Window):
         return stream
@@ -142,8 +143,13 @@ def cut_out(stream: Any, frame: Frame | None, reel: tuple[int, int], lead_s: flo
     narrow, wide = ((hull, beside), (hull * fine, beside)) if frame.across else ((beside, hull), (beside, hull * fine))
     stream = _crop(stream, frame, narrow, first).filter("scale", *wide, flags="bicubic")
     cut = (size * fine, beside) if frame.across else (beside, size * fine)
-    clock = f"(t+{lead_s:.6f})" if lead_s else "t"
+    clock = f"(t+{frame.begin_s:.6f})" if frame.begin_s else "t"
     return _crop(stream, frame, cut, expression(frame.path, whole * fine, -(size / 2 + first) * fine, clock))
+
+
+def from_later(frame: Frame | None, seconds: float) -> Frame | None:
+    """How a part of a clip that starts `seconds` after it fills the reel: as it does in the whole clip."""
+    return replace(frame, begin_s=frame.begin_s + seconds) if isinstance(frame, Window) else frame
 
 
 def put_bars(stream: Any, frame: Frame | None, reel: tuple[int, int]) -> Any:
@@ -161,7 +167,7 @@ def put_bars(stream: Any, frame: Frame | None, reel: tuple[int, int]) -> Any:
 
 
 def expression(path: Sequence[Piece], scale: float, shift: float, clock: str = "t") -> str:
-    """A path as ffmpeg computes it from the time `clock`: times `scale`, plus `shift`.
+    """A path as ffmpeg computes it from `clock`: times `scale`, plus `shift`.
 
     A tree of comparisons, since a long chain of them would be too deep for ffmpeg.
     """

@@ -161,7 +161,7 @@ def clip_args(job: ClipJob, source: str, target: str, pictures: Mapping[str, str
         picture = picture.filter(name, argument) if argument else picture.filter(name)
     streams = [picture]
     if job.sound != "none":
-        streams.append(_sound(_heard(media, job), job))
+        streams.append(_sound(_heard(media, job, threads), job))
     out: dict[str, Any] = {
         **job.encoder.output(job.crf, job.preset, job.rate), "fps_mode": "passthrough",
         "format": "mov", "map_metadata": -1, "map_chapters": -1, "write_tmcd": 0,
@@ -174,8 +174,8 @@ def clip_args(job: ClipJob, source: str, target: str, pictures: Mapping[str, str
         out |= {"threads:v": threads}
     # Times stay on the container's clock throughout, and damage in the source is not the end of the run.
     filtering = [] if threads is None else ["-filter_complex_threads", str(threads)]
-    return ["-y", "-copyts", "-max_error_rate", "1", *filtering, *job.encoder.device_args(), *_args(
-        ffmpeg.output(*streams, _TARGET, **out), {**(pictures or {}), _SOURCE: source, _TARGET: target})]
+    return ["-y", "-copyts", "-max_error_rate", "1", *filtering, *job.encoder.device_args(),
+            *_args(ffmpeg.output(*streams, _TARGET, **out), {**(pictures or {}), _SOURCE: source, _TARGET: target})]
 
 
 def sound_args(job: ClipJob, source: str, target: str) -> list[str]:
@@ -252,8 +252,7 @@ def _picture(stream: Any, job: ClipJob) -> Any:
     stream = stream.filter("tpad", stop=-1, stop_mode="clone").filter("trim", end_frame=job.frames)
     reel = job.look.width, job.look.height
     size = job.frame.size if isinstance(job.frame, Bars) else reel
-    lead_s = float(job.part.lead / job.rate)
-    stream = _recolour(cut_out(stream, job.frame, reel, lead_s), job.look, size)
+    stream = _recolour(cut_out(stream, job.frame, reel), job.look, size)
     stream = put_bars(stream, job.frame, reel)
     if isinstance(job.frame, Bars):
         # What lies behind came through a scaler that has names of its own for the same colours.
@@ -324,12 +323,12 @@ def _to_bt709(stream: Any, look: Look) -> Any:
     return stream.filter("zscale", t="bt709", p="bt709", m="bt709", r="limited").filter("format", "yuv420p")
 
 
-def _heard(media: Any, job: ClipJob) -> Any:
+def _heard(media: Any, job: ClipJob, threads: int | None) -> Any:
     """The input that sound is taken from: opened once more where it must be decoded from further back."""
     if not job.part.lead:
         return media
     # "vn" also tells this input from the picture's where both start at the same place.
-    return _input(replace(job, seek_s=job.part.sound_seek_s), vn=None)
+    return _input(replace(job, seek_s=job.part.sound_seek_s), threads, vn=None)
 
 
 def _sound(media: Any, job: ClipJob) -> Any:

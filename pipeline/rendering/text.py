@@ -21,6 +21,8 @@ from pipeline.settings import Style
 _MARGIN = 0.05
 # Captions stay under this share of the height, where faces aren't.
 _CAPTIONS_FROM = 0.7
+# A title is larger and stands alone, so it may begin a little higher.
+_TITLE_FROM = 0.6
 # A tall reel is held in the hand: its text may be larger than its width alone would suggest.
 _TALL = 1.25
 _LEADING = 1.16
@@ -98,14 +100,14 @@ class Letterer:
         return _placed(box, (self.width - box.width) // 2, max(0, bottom - box.height))
 
     def title(self, text: str) -> Drawn | None:
-        """The opening title: up to four lines in the middle, on a shade that fades out above and below."""
-        drawn = self._headline(text)
-        if drawn is None:
+        """The opening title: up to four lines in the lower part, off people's faces, on a shade that rises with it."""
+        words = self._headline(text, self.height * (1 - _MARGIN - _TITLE_FROM))
+        if words is None:
             return None
-        words, top = drawn
-        reach = min(max(2.6 * words.height, 0.5 * self.height), 2.0 * self.height) / 2
-        rows = (np.arange(self.height) + 0.5 - (top + words.height / 2)) / reach
-        alpha = self.style.title_shade * np.cos(np.pi / 2 * np.clip(rows, -1, 1)) ** 2
+        top = max(0, round(self.height * (1 - 1.3 * _MARGIN)) - words.height)
+        reach = min(float(top), 1.2 * words.height)
+        rise = np.clip((np.arange(self.height) + 0.5 - (top - reach)) / max(1.0, reach + words.height / 2), 0, 1)
+        alpha = self.style.title_shade * np.sin(np.pi / 2 * rise) ** 2
         shade = np.zeros((self.height, self.width, 4), np.uint8)
         shade[..., :3] = _rgb(self.style.shade_colour)
         # Noise of one step hides the bands that 8 bits would show in so slow a gradient.
@@ -118,11 +120,10 @@ class Letterer:
 
     def card(self, text: str) -> Drawn | None:
         """The closing card's words, in the middle, without a shade."""
-        drawn = self._headline(text)
-        if drawn is None:
+        words = self._headline(text, self.height * (1 - 6 * _MARGIN))
+        if words is None:
             return None
-        words, top = drawn
-        return _placed(words, (self.width - words.width) // 2, top)
+        return _placed(words, (self.width - words.width) // 2, max(0, (self.height - words.height) // 2))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -137,11 +138,10 @@ class Letterer:
             said.append("this Pillow lacks raqm, so that right-to-left letters aren't joined; install Pillow's wheel")
         return tuple(said)
 
-    def _headline(self, text: str) -> tuple[Any, int] | None:
-        """A title's words with a short bar over them, and how far down they start."""
+    def _headline(self, text: str, room: float) -> Any | None:
+        """A title's words with a short bar over them, at most `room` pixels high."""
         size = max(_SMALLEST, round(self._unit() * self.style.title_size))
-        set_ = self._set(text, self.width * (1 - 4 * _MARGIN), size, _TITLE_LINES, self.height * (1 - 6 * _MARGIN),
-                         _TITLE_SHRINK)
+        set_ = self._set(text, self.width * (1 - 4 * _MARGIN), size, _TITLE_LINES, room - 0.8 * size, _TITLE_SHRINK)
         if set_ is None:
             return None
         from PIL import Image
@@ -153,7 +153,7 @@ class Letterer:
         picture = Image.new("RGBA", (words.width, words.height + gap + thick))
         picture.alpha_composite(bar, ((picture.width - bar.width) // 2, 0))
         picture.alpha_composite(words, (0, gap + thick))
-        return picture, max(0, (self.height - picture.height) // 2)
+        return picture
 
     def _unit(self) -> float:
         """What sizes of text are shares of."""

@@ -73,9 +73,11 @@ def lay_out(counts: Sequence[int], rate: Fraction, crossfade_s: float = 0.0, car
     return Timeline(rate, tuple(counts), tuple(overlaps), card)
 
 
-def caption_times(timeline: Timeline, clips: Sequence[Clip],
-                  captions: Sequence[Caption]) -> tuple[tuple[str, int, int], ...]:
+def caption_times(timeline: Timeline, clips: Sequence[Clip], captions: Sequence[Caption],
+                  from_frame: int = 0) -> tuple[tuple[str, int, int], ...]:
     """The words of each caption with the frames of the reel from and up to which they are shown.
+
+    from_frame: before which none is: the title has the place
 
     One hands over to the next in the middle of a crossfade. Where captions overlap, the later one ends the earlier.
     """
@@ -87,7 +89,7 @@ def caption_times(timeline: Timeline, clips: Sequence[Clip],
         for caption in sorted(captions, key=lambda c: c.start_s):
             first, after = (timeline.starts[i] + round((at - clip.start_s) * rate)
                             for at in (caption.start_s, caption.end_s))
-            first, after = max(first, middles[i]), min(after, middles[i + 1])
+            first, after = max(first, middles[i], from_frame), min(after, middles[i + 1])
             if shown and shown[-1][2] > first:
                 shown[-1] = (shown[-1][0], shown[-1][1], first)
             if after > first:

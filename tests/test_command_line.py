@@ -64,6 +64,20 @@ def test_a_plan_rendered_again(tmp_path: Path, video: Path) -> None:
     assert done.returncode == 0 and "0:01.2" in done.stdout
 
 
+def test_exports(tmp_path: Path, video: Path) -> None:
+    names = ["clips.zip", "reel.srt", "reel.vtt", "chapters.txt", "reel.csv", "reel.edl", "reel.fcpxml", "reel.otio",
+             "contact-sheet.png", "preview.gif", "reel.html"]
+    arguments = ("reel", video, "-o", tmp_path / "out", "--target", "6", "--scorer", "signals", "--export",
+                 "html,clips,srt,vtt,chapters,csv,edl,fcpxml,otio,contact-sheet,gif")
+    done = run(*arguments)
+    assert done.returncode == 0 and f"beside it: {', '.join(names)}" in done.stdout
+    folder = tmp_path / "out" / "my clip"
+    assert {path.name for path in folder.iterdir()} == {"reel.mp4", "plan.json", *names}
+    assert all(path.stat().st_size for path in folder.iterdir())
+    again = run(*arguments, "--json")
+    assert json.loads(again.stdout.splitlines()[-1])["exports"] == [str(folder / name) for name in names]
+
+
 def test_json_lines(tmp_path: Path, video: Path) -> None:
     done = run("reel", video, "-o", tmp_path / "out", "--target", "6", "--json", "--no-cache")
     events = [json.loads(line) for line in done.stdout.splitlines()]

@@ -19,6 +19,7 @@ FILE_NAME = "preview.gif"
 MAX_BYTES = 5_000_000
 _LENGTH_S = 6.0
 _PIECE_S = 1.2
+_SHORTEST_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,13 @@ def gif_args(pieces: Sequence[tuple[float, float]], size: Size, source: str, tar
     inputs: list[str] = []
     for start_s, length_s in pieces:
         # A hair earlier, so that a rounded time doesn't pass over a clip's only frame.
-        inputs += ["-protocol_whitelist", "file", "-ss", f"{max(0.0, start_s - 0.001):.6f}",
-                   "-t", f"{max(length_s, 0.2):.6f}", "-i", source]
+        inputs += ["-protocol_whitelist", "file", "-ss", f"{max(0.0, start_s - 0.001):.6f}", "-t", f"{length_s:.6f}",
+                   "-i", source]
     scale = f"scale='if(gte(iw,ih),min({size.side},iw),-2)':'if(gte(iw,ih),-2,min({size.side},ih))':flags=lanczos"
-    heads = "".join(f"[{i}:v:0]fps={size.fps},{scale},setsar=1,setpts=PTS-STARTPTS[p{i}];" for i in range(len(pieces)))
+    # A clip of one frame is too short to be one of the preview's unless it stays for a moment.
+    stays = [f"tpad=stop_mode=clone:stop_duration={max(0.0, _SHORTEST_S - length_s):.6f}" for _, length_s in pieces]
+    heads = "".join(f"[{i}:v:0]{stay},fps={size.fps},{scale},setsar=1,setpts=PTS-STARTPTS[p{i}];"
+                    for i, stay in enumerate(stays))
     joined = "".join(f"[p{i}]" for i in range(len(pieces)))
     graph = (f"{heads}{joined}concat=n={len(pieces)}:v=1:a=0,split[a][b];"
              f"[a]palettegen=max_colors={size.colours}:stats_mode=diff[palette];"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from pipeline.export.words import lines_of
 from pipeline.types import Caption, Clip, Placed
@@ -69,6 +70,7 @@ def cues(captions: Sequence[Caption], placed: Sequence[Placed]) -> tuple[Cue, ..
     for start_ms, end_ms, said in sorted(found, key=lambda cue: cue[:2]):
         before_ms, before = together.get(start_ms, (end_ms, ()))
         together[start_ms] = (max(before_ms, end_ms), before + said)
-    starts = list(together)
-    return tuple(Cue(start, min(together[start][0], after), together[start][1])
-                 for start, after in zip(starts, [*starts[1:], 1 << 62], strict=True))
+    shown = [Cue(start_ms, end_ms, said) for start_ms, (end_ms, said) in together.items()]
+    for i, (cue, after) in enumerate(pairwise(shown)):
+        shown[i] = replace(cue, end_ms=min(cue.end_ms, after.start_ms))
+    return tuple(shown)

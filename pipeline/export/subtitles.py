@@ -46,9 +46,11 @@ def vtt_text(shown: Sequence[Cue]) -> str:
 
 
 def _srt_line(line: str) -> str:
-    """A line without a time arrow, a tag, an entity or a style override in it, which reads as it did."""
+    """A line without a time, a tag, an entity, a style override or a number alone in it; it reads as it did."""
     line = line.replace("-->", f"--{_UNSEEN}>").replace("<", f"<{_UNSEEN}").replace("{\\", f"{{{_UNSEEN}\\")
-    return re.sub(r"&(?=#?\w+;)", f"&{_UNSEEN}", line)
+    line = re.sub(r"(\d:\d+:\d+)(?=[.,]\d)", rf"\1{_UNSEEN}", line)
+    line = re.sub(r"&(?=#?\w+;)", f"&{_UNSEEN}", line)
+    return f"{line}{_UNSEEN}" if line.isdecimal() else line
 
 
 def _vtt_line(line: str) -> str:

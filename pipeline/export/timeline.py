@@ -90,16 +90,16 @@ def lay_out(video: VideoInfo, facts: SourceFacts, placed: Sequence[Placed], reel
     reel_fps: frames a second of the reel, by whose slots it is decided which frame a clip begins with
     """
     rate = edit_rate(video)
-    grid = _grid(video, rate)
+    grid, each = _grid(video, rate, reel_fps)
     total = max(1, round(video.duration_s * grid))
     cuts: list[Cut] = []
     at = 0
     for number, place in enumerate(placed, start=1):
-        first, after = shown_frames(place, grid, reel_fps, total)
+        first, after = (each * frame for frame in shown_frames(place, grid, reel_fps, total))
         cuts.append(Cut(place.clip, title(place.clip, number), first, after, at, at + after - first))
         at += after - first
     start, drop = _start(video, rate, facts.timecode)
-    return Timeline(rate, drop, video, start, total, facts.channels, facts.sample_rate, tuple(cuts))
+    return Timeline(rate, drop, video, start, each * total, facts.channels, facts.sample_rate, tuple(cuts))
 
 
 def shown_frames(place: Placed, grid: Fraction, reel_fps: float, total: int) -> tuple[int, int]:
@@ -125,20 +125,23 @@ def _ceil(frames: Fraction) -> int:
     return math.ceil(frames - Fraction(1, 10_000))
 
 
-def _grid(video: VideoInfo, rate: Fraction) -> Fraction:
-    """Frames of the timeline a second of the source.
+def _grid(video: VideoInfo, rate: Fraction, reel_fps: float) -> tuple[Fraction, int]:
+    """The source's frames a second, and how many of the timeline's frames each of them is.
 
-    The two differ where a camera's clock is a little off its nominal rate: editors count frames and call each of them
-    1/30 s, so in an hour of 29.99 frames a second, seconds times 30 would be 36 frames out.
+    A camera's clock can be a little off its nominal rate. Editors count frames and call each of them 1/30 s, so in an
+    hour of 29.99 frames a second, seconds times 30 would be 36 frames out. Where the timeline is faster than the
+    source, a source frame is several of its frames, and cuts fall between source frames; not so for slides, which are
+    slower than the reel too: of them the reel shows parts, and so does the timeline.
     """
     if video.variable_fps:
-        return rate
+        return rate, 1
     nominal = source_rate(video)
     ratio = rate / nominal
     if ratio.numerator != 1 and ratio.denominator != 1:
-        return rate
+        return rate, 1
+    each = int(ratio) if ratio.denominator == 1 and reel_fps < 1.01 * nominal else 1
     drift = abs(float(nominal) - video.fps) * video.duration_s
-    return rate if drift < 0.5 else Fraction(video.fps) * ratio
+    return (rate if drift < 0.5 else Fraction(video.fps) * ratio) / each, each
 
 
 def _start(video: VideoInfo, rate: Fraction, timecode: str | None) -> tuple[int, bool]:

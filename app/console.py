@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import rich.console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from app.presenters import clock, exports_line, one_line, reel_facts, summary_lines
+from app.presenters import exports_line, one_line, reel_facts, summary_lines
 from pipeline import Progress as Event
 from pipeline import Reel, Result
+from pipeline.export.words import clock
 
 _STAGES = {"probe": "Opening", "scan": "Scanning", "score": "Scoring", "speech": "Listening", "render": "Rendering",
            "export": "Exporting"}

@@ -11,8 +11,9 @@ from typing import Any
 import gradio as gr
 
 from app.forms import settings_from
-from app.presenters import clip_rows, clock
+from app.presenters import clip_rows
 from pipeline import Progress, SmolReelError, make_reel
+from pipeline.export.words import clock
 
 _SAMPLE = Path(__file__).resolve().parent.parent / "assets" / "sample.mp4"
 # How much of the whole each stage takes, for one bar over all of them.

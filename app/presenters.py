@@ -6,15 +6,7 @@ import re
 from typing import Any
 
 from pipeline import Plan, Reel, Result
-
-
-def clock(seconds: float) -> str:
-    """Seconds as people write them: 0:07.5, 12:31.0, 1:02:03.4."""
-    tenths = round(seconds * 10)
-    minutes, tenths = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{start}:{tenths // 10:02d}.{tenths % 10}"
+from pipeline.export.words import clock
 
 
 def one_line(text: str) -> str:

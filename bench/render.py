@@ -60,7 +60,9 @@ def generated_video(path: Path, seconds: float) -> Path:
     picture = "scale=1920:1080:flags=bicubic,fps=30,noise=alls=6:allf=t,format=yuv420p"
     run_ffmpeg(["-y", "-stream_loop", "-1", "-i", input_url(SAMPLE), "-t", f"{seconds}", "-vf", picture,
                 "-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-g", "60", "-sc_threshold", "0",
-                "-c:a", "aac", "-b:a", "160k", input_url(path)], cancel=CancelToken(), timeout_s=3600)
+                # Where the sample starts again its sound has a gap, which a camera's doesn't.
+                "-af", "aresample=async=1:first_pts=0", "-c:a", "aac", "-b:a", "160k", input_url(path)],
+               cancel=CancelToken(), timeout_s=3600)
     return path
 
 

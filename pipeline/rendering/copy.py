@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -19,7 +20,7 @@ from pipeline.media.h264 import nal_length_bytes
 from pipeline.media.packets import PacketReader, open_packets
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.checking import Expected, check_reel, muxing_error
-from pipeline.rendering.cutting import Cut, best_cut, clocked, durations, lay_sound, room_of
+from pipeline.rendering.cutting import Cut, best_cut, clocked, durations, lay_sound, room_of, sound_run
 from pipeline.rendering.order import Order, Unsuitable
 from pipeline.types import Clip, Placed, Reel, VideoInfo
 
@@ -75,7 +76,7 @@ class _Tape:
 
     clips: tuple[Clip, ...]
     cuts: tuple[Cut, ...]
-    sounds: tuple[tuple[int, ...], ...]
+    sounds: tuple[Sequence[int], ...]
     picture_base: Fraction
     sound_base: Fraction
 
@@ -105,7 +106,7 @@ def _plan_tape(order: Order, reader: PacketReader, cancel: CancelToken) -> _Tape
         raise Unsuitable("H.264 without parameter sets in front")
     base = reader.picture.time_base or Fraction(1, av.time_base)
     origin_s = order.video.origin_s
-    clips, cuts, stretches = [], [], []
+    clips, cuts, runs = [], [], []
     tolerance_s = order.settings.copy_tolerance_s
     for clip in order.plan.clips:
         cancel.check()
@@ -114,13 +115,13 @@ def _plan_tape(order: Order, reader: PacketReader, cancel: CancelToken) -> _Tape
         bounds = (max(0.0, float(tick * base) - origin_s) for tick in (cut.start, cut.end))
         clips.append(_moved(clip, *bounds))
         cuts.append(cut)
-        stretches.append(stretch)
+        runs.append(sound_run(stretch))
     sounds: list[list[int]] = [[] for _ in cuts]
     sound_base = Fraction(1)
     if reader.sound is not None:
         sound_base = reader.sound.time_base or Fraction(1, av.time_base)
-        sounds = lay_sound(stretches, cuts, base, sound_base)
-    return _Tape(tuple(clips), tuple(cuts), tuple(tuple(times) for times in sounds), base, sound_base)
+        sounds = lay_sound(runs, cuts, base, sound_base)
+    return _Tape(tuple(clips), tuple(cuts), tuple(array("q", times) for times in sounds), base, sound_base)
 
 
 def _moved(clip: Clip, start_s: float, end_s: float) -> Clip:
@@ -136,9 +137,10 @@ def _moved(clip: Clip, start_s: float, end_s: float) -> Clip:
 def _write(tape: _Tape, reader: PacketReader, part: Path, tell: Callable[[float], object]) -> None:
     """Write the packets in their new order, on their new clock. Raises OutputError, or Unsuitable where that fails."""
     starts = tape.starts
-    shown = [time - cut.start + start
-             for cut, start in zip(tape.cuts, starts, strict=False) for time in cut.pictures]
-    decoded, lasting = clocked(shown), durations(shown, starts[-1])
+    # An hour has some hundred thousand: as Python's own numbers they would take ten megabytes.
+    shown = array("q", (time - cut.start + start
+                        for cut, start in zip(tape.cuts, starts, strict=False) for time in cut.pictures))
+    decoded, lasting = array("q", clocked(shown)), array("q", durations(shown, starts[-1]))
     written = heard = 0
     try:
         with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as out:

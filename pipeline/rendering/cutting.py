@@ -8,6 +8,7 @@ from fractions import Fraction
 from statistics import median_low
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.media.packets import Stretch, Unit
 from pipeline.plan import Plan
@@ -163,7 +164,25 @@ def _worth(interval: Interval, room: Room) -> float:
     return total
 
 
-def lay_sound(stretches: Sequence[Stretch], cuts: Sequence[Cut], picture_base: Fraction,
+@dataclass(frozen=True, slots=True)
+class SoundRun:
+    """The sound packets of a stretch, in little memory: a long reel has hundreds of thousands.
+
+    usual: ticks that each lasts; 0 where there are none
+    times: (n,) when each is heard, in ticks
+    """
+
+    usual: int
+    times: npt.NDArray[np.int64]
+
+
+def sound_run(stretch: Stretch) -> SoundRun:
+    """The sound of a stretch. A track's last packet may be shorter than the others, and is left out."""
+    usual = median_low([unit.duration for unit in stretch.sounds]) if stretch.sounds else 0
+    return SoundRun(usual, np.array([unit.pts for unit in stretch.sounds if unit.duration == usual], dtype=np.int64))
+
+
+def lay_sound(runs: Sequence[SoundRun], cuts: Sequence[Cut], picture_base: Fraction,
               sound_base: Fraction) -> list[list[int]]:
     """Which sound packets go with each cut: presentation times, in ticks of the sound stream's time base.
 
@@ -173,10 +192,8 @@ def lay_sound(stretches: Sequence[Stretch], cuts: Sequence[Cut], picture_base: F
     """
     laid: list[list[int]] = []
     shown, heard = Fraction(0), Fraction(0)
-    for number, (stretch, cut) in enumerate(zip(stretches, cuts, strict=True)):
-        # A track's last packet may be shorter than the others.
-        usual = median_low([unit.duration for unit in stretch.sounds]) if stretch.sounds else 0
-        times = np.array([unit.pts for unit in stretch.sounds if unit.duration == usual], dtype=np.int64)
+    for number, (run, cut) in enumerate(zip(runs, cuts, strict=True)):
+        usual, times = run.usual, run.times
         shown += (cut.end - cut.start) * picture_base
         if usual <= 0:
             raise Unsuitable("sound that is missing")

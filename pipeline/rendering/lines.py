@@ -30,11 +30,12 @@ class Block:
     size: int
 
 
-def fit(text: str, measure: Measure, width: float, sizes: Sequence[int], most_lines: int) -> Block:
+def fit(text: str, measure: Measure, width: float, sizes: Sequence[int], most_lines: int,
+        ellipsis: str = ELLIPSIS) -> Block:
     """Set a text in the largest of `sizes` at which it fits, in lines of about the same length.
 
     measure: width of a string at a size
-    sizes: largest first; at the last of them, text that doesn't fit ends with an ellipsis
+    sizes: largest first; at the last of them, text that doesn't fit ends with an `ellipsis`
     most_lines: how many lines there may be at most
     """
     for size in sizes:
@@ -46,9 +47,9 @@ def fit(text: str, measure: Measure, width: float, sizes: Sequence[int], most_li
     lines = _broken(_tokens(flat, lambda part: measure(part, size) <= width), measure, width, size)
     if len(lines) > most_lines:
         rest = lines[most_lines - 1]
-        while rest and measure(rest + ELLIPSIS, size) > width:
+        while rest and measure(rest + ellipsis, size) > width:
             rest = rest[:-1].rstrip()
-        lines = [*lines[:most_lines - 1], rest.rstrip(" ,.;:-") + ELLIPSIS]
+        lines = [*lines[:most_lines - 1], rest.rstrip(" ,.;:-") + ellipsis]
     return Block(tuple(lines), size)
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pipeline.errors import OutputError
 from pipeline.rendering.fonts import Face, counts, find_face
-from pipeline.rendering.lines import Block, fit
+from pipeline.rendering.lines import ELLIPSIS, Block, fit
 from pipeline.settings import Style
 
 # Television's title-safe area ends 5 % from each edge.
@@ -23,7 +23,7 @@ _MARGIN = 0.05
 _CAPTIONS_FROM = 0.7
 # A title is larger and stands alone, so it may begin a little higher.
 _TITLE_FROM = 0.6
-# A tall reel is held in the hand: its text may be larger than its width alone would suggest.
+# A tall reel is held in the hand: its captions may be larger than its width alone would suggest.
 _TALL = 1.25
 _LEADING = 1.16
 _SMALLEST = 8
@@ -33,6 +33,8 @@ _TITLE_LINES, _CAPTION_LINES = 4, 3
 _SHADOW = 0.75
 # Marks of control that letters of some scripts need: zero-width non-joiner and joiner.
 _JOINERS = "\u200c\u200d"
+# Typographers' quotes and dashes, for fonts that have only a typewriter's.
+_PLAIN = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u2026": "..."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,7 @@ class Letterer:
 
     def caption(self, text: str) -> Drawn | None:
         """A caption: up to three lines low in the picture, on a translucent box. None where nothing is left to draw."""
-        unit = self._unit()
-        size = max(_SMALLEST, round(unit * self.style.caption_size))
+        size = max(_SMALLEST, round(min(self.height, _TALL * self.width) * self.style.caption_size))
         room = round(self.height * (1 - _MARGIN - _CAPTIONS_FROM))
         set_ = self._set(text, self.width * (1 - 4 * _MARGIN), size, _CAPTION_LINES, room - round(0.8 * size),
                          _CAPTION_SHRINK)
@@ -132,15 +133,15 @@ class Letterer:
         if self._lost:
             some = " ".join(list(self._lost)[:8])
             said.append(f"no font was found for {some}{' …' if len(self._lost) > 8 else ''}; these characters are left "
-                        "out of the picture: install a font that has them (Noto Sans has most), or name one with "
-                        "--font")
+                        "out of the picture, or stripped of their marks: install a font that has them (Noto Sans has "
+                        "most), or name one with --font")
         if self._bent:
             said.append("this Pillow lacks raqm, so that right-to-left letters aren't joined; install Pillow's wheel")
         return tuple(said)
 
     def _headline(self, text: str, room: float) -> Any | None:
         """A title's words with a short bar over them, at most `room` pixels high."""
-        size = max(_SMALLEST, round(self._unit() * self.style.title_size))
+        size = max(_SMALLEST, round(min(self.height, self.width) * self.style.title_size))
         set_ = self._set(text, self.width * (1 - 4 * _MARGIN), size, _TITLE_LINES, room - 0.8 * size, _TITLE_SHRINK)
         if set_ is None:
             return None
@@ -155,10 +156,6 @@ class Letterer:
         picture.alpha_composite(words, (0, gap + thick))
         return picture
 
-    def _unit(self) -> float:
-        """What sizes of text are shares of."""
-        return min(self.height, _TALL * self.width)
-
     def _set(self, text: str, width: float, size: int, lines: int, height: float,
              shrink: float) -> tuple[Block, Face] | None:
         """A text broken into lines that fit, and its font; None where there is nothing to draw or no room for it.
@@ -167,7 +164,7 @@ class Letterer:
         """
         text = _clean(text)
         face = find_face(text, self.style.font)
-        kept = "".join(c for c in text if c.isspace() or c in _JOINERS or face.has(c))
+        kept = "".join(_drawable(c, face) for c in text)
         self._lost |= {c: None for c in text if counts(c) and not face.has(c)}
         kept = "\n".join(filter(None, (" ".join(line.split()) for line in kept.split("\n"))))
         smallest = min(size, max(_SMALLEST, round(size * shrink)))
@@ -179,9 +176,10 @@ class Letterer:
             return float(_font(face, at).getlength(part))
 
         sizes = [*range(size, smallest, -max(1, size // 24)), smallest]
-        block = fit(kept, measure, width, sizes, lines)
+        end = ELLIPSIS if face.has(ELLIPSIS) else "..."
+        block = fit(kept, measure, width, sizes, lines, end)
         while len(block.lines) * _LEADING * block.size > height and block.size > smallest:
-            block = fit(kept, measure, width, [s for s in sizes if s < block.size], lines)
+            block = fit(kept, measure, width, [s for s in sizes if s < block.size], lines, end)
         return block, face
 
     def _words(self, block: Block, face: Face, colour: str) -> Any:
@@ -223,6 +221,14 @@ def _clean(text: str) -> str:
     """Text without control characters, its line breaks kept."""
     text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
     return "".join(c for c in text if c == "\n" or c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+
+
+def _drawable(character: str, face: Face) -> str:
+    """A character, or what stands in for it where there is no glyph: its letter without marks, or nothing."""
+    if character.isspace() or character in _JOINERS or face.has(character):
+        return character
+    plain = _PLAIN.get(character) or unicodedata.normalize("NFKD", character)
+    return "".join(c for c in plain if face.has(c))
 
 
 def _leftwards(character: str) -> bool:

@@ -31,11 +31,19 @@ class Sound:
     """A sound track as measured.
 
     stream: its index in the file
-    rms_db: level of what isn't a pause, dBFS
+    rms_db: level of what isn't a pause, dBFS, mean of its channels
+    mono: whether it has one channel
     """
 
     stream: int
     rms_db: float
+    mono: bool
+
+
+def check_sound(path: Path) -> None:
+    """Raise InputError where a file has no sound that can be played, by its header alone."""
+    with open_media(path, path.name, "audio") as container:
+        _track(container, path.name)
 
 
 def measure(path: Path, seconds: float, cancel: CancelToken) -> Sound:
@@ -45,25 +53,32 @@ def measure(path: Path, seconds: float, cancel: CancelToken) -> Sound:
     """
     subject = path.name
     with open_media(path, subject, "audio") as container:
-        streams = [s for s in container.streams.audio if s.codec_context is not None]
-        if not streams:
-            raise InputError("has no sound in it that can be played; name an audio file, such as an MP3", subject)
-        index = streams[0].index
-        powers = list(islice(_powers(container, streams[0], cancel), math.ceil(min(seconds, _MOST_S) / _BLOCK_S)))
+        stream = _track(container, subject)
+        index, mono = stream.index, stream.codec_context.channels == 1
+        powers = list(islice(_powers(container, stream, cancel), math.ceil(min(seconds, _MOST_S) / _BLOCK_S)))
     if not powers:
         raise InputError("has a sound track that can't be decoded; save it again as MP3", subject)
     loudest = max(powers)
     if loudest <= 10 ** (_SILENT_DB / 10):
         raise InputError("is silent; name another audio file", subject)
     loud = [power for power in powers if power >= loudest * 10 ** (-_PAUSE_DB / 10)]
-    return Sound(index, 10 * math.log10(sum(loud) / len(loud)))
+    return Sound(index, 10 * math.log10(sum(loud) / len(loud)), mono)
+
+
+def _track(container: av.container.InputContainer, subject: str) -> av.AudioStream:
+    """The first track of sound that can be decoded. Raises InputError where there is none."""
+    streams = [s for s in container.streams.audio if s.codec_context is not None]
+    if not streams:
+        raise InputError("has no sound in it that can be played; name an audio file, such as an MP3", subject)
+    return streams[0]
 
 
 def _powers(container: av.container.InputContainer, stream: av.AudioStream, cancel: CancelToken) -> Iterator[float]:
     """Mean square of each block of the track; damage ends it, or is passed over."""
     size = int(_BLOCK_S * _RATE)
-    held = np.zeros(0, np.float32)
-    resampler = av.AudioResampler("flt", "mono", _RATE)
+    held = np.zeros(0)
+    # The channels as they are: in a downmix, what they have apart from one another would count less.
+    resampler = av.AudioResampler("fltp", None, _RATE)
     packets = container.demux(stream)
     while True:
         cancel.check()
@@ -76,9 +91,9 @@ def _powers(container: av.container.InputContainer, stream: av.AudioStream, canc
         except (av.error.FFmpegError, ValueError):
             # ValueError: the track changes its channels midway.
             break
-        held = np.concatenate([held, *(part.to_ndarray()[0] for part in made)])
+        held = np.concatenate([held, *(np.square(part.to_ndarray(), dtype=np.float64).mean(axis=0) for part in made)])
         while len(held) >= size:
-            yield float(np.square(held[:size], dtype=np.float64).mean())
+            yield float(held[:size].mean())
             held = held[size:]
     if len(held):
-        yield float(np.square(held, dtype=np.float64).mean())
+        yield float(held.mean())

@@ -345,8 +345,9 @@ def _sound(media: Any, job: ClipJob) -> Any:
     stream = stream.filter("atrim", start=0, end=_seconds(float((lead + job.frames) / job.rate) + margin_s))
     stream = stream.filter("aresample", AUDIO_RATE, first_pts=0, min_hard_comp=_SOUND_GAP_S, **{"async": 1})
     if job.mono:
-        # ffmpeg's own way from one channel to two takes 3 dB off.
-        stream = stream.filter("channelmap", map="0-0|0-1", channel_layout=AUDIO_LAYOUT)
+        # ffmpeg's own way from one channel to two takes 3 dB off; `channelmap` would make one buffer of both, on which
+        # whatever comes next works twice.
+        stream = stream.filter("pan", args=f"{AUDIO_LAYOUT}|c0=c0|c1=c0")
     # In floating point the channels of 5.1 are added up without being turned down.
     stream = stream.filter("aformat", sample_fmts="fltp", channel_layouts=AUDIO_LAYOUT)
     stream = stream.filter("apad", whole_len=after)

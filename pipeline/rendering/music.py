@@ -29,6 +29,7 @@ class Bed:
 
     source: URL of its file, as `media.process.input_url` writes it
     stream: index of its sound in there
+    mono: whether that has one channel
     gain_db: what brings it to the level that is wanted
     duration_s: of the reel, exactly
     duck_db: how much it gives way
@@ -38,6 +39,7 @@ class Bed:
 
     source: str
     stream: int
+    mono: bool
     gain_db: float
     duration_s: Fraction
     duck_db: float
@@ -56,7 +58,7 @@ def lay_bed(style: Style, duration_s: Fraction, cancel: CancelToken) -> Bed | No
     path = Path(style.music).expanduser()
     music = measure(path, float(duration_s), cancel)
     fade_s = min(style.music_fade_s, float(duration_s) / 3)
-    return Bed(input_url(path), music.stream, min(_MOST_GAIN_DB, style.music_db - music.rms_db), duration_s,
+    return Bed(input_url(path), music.stream, music.mono, min(_MOST_GAIN_DB, style.music_db - music.rms_db), duration_s,
                style.duck_db, style.duck_above_db, fade_s / 2, fade_s)
 
 
@@ -70,7 +72,12 @@ def mixed(own: Any, bed: Bed, rate: int, layout: str) -> Any:
     """
     samples = round(bed.duration_s * rate)
     music = ffmpeg.input(bed.source, stream_loop=-1, vn=None, **SOUND_OPTIONS)[str(bed.stream)]
-    music = music.filter("aresample", rate).filter("aformat", sample_fmts="fltp", channel_layouts=layout)
+    music = music.filter("aresample", rate)
+    if bed.mono:
+        # ffmpeg's own way from one channel to two takes 3 dB off; `channelmap` would make one buffer of both, on which
+        # whatever comes next works twice.
+        music = music.filter("pan", args=f"{layout}|c0=c0|c1=c0")
+    music = music.filter("aformat", sample_fmts="fltp", channel_layouts=layout)
     music = music.filter("asetpts", "N/SR/TB").filter("volume", f"{bed.gain_db:.3f}dB")
     music = music.filter("atrim", end_sample=samples)
     if own is not None:

@@ -28,7 +28,7 @@ from pipeline.media.files import check_writable
 from pipeline.media.probe import probe
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.progress import CancelToken, Progress, Report, silent
-from pipeline.rendering import Order, render_reel
+from pipeline.rendering import Order, check_settings, render_reel
 from pipeline.scan import scan as scan_video
 from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
@@ -87,6 +87,7 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     timings: dict[str, float] = {}
     video = _probe(path, timings, report, token)
     check_writable(out, str(out_dir))
+    check_settings(settings)
     if settings.captions == "speech":
         # As for the scorer's model: told before the long scan, not after it.
         speech.check(video, settings, report, token)
@@ -158,6 +159,7 @@ def render(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
         raise PlanError(f"is not the file that the plan was made of ({path} has changed since); "
                         "put the old one back or make a new reel", path.name)
     check_writable(out, str(out_dir))
+    check_settings(settings)
     return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token).reel
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline.errors import FFmpegError, OutputError, PlanError, SettingsError
+from pipeline.media.loudness import check_sound
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.compose import compose_reel
 from pipeline.rendering.copy import copy_reel
 from pipeline.rendering.encode import encode_reel
+from pipeline.rendering.fonts import find_face
 from pipeline.rendering.framing import keeps_shape
 from pipeline.rendering.order import Order, Unsuitable
 from pipeline.rendering.splice import splice_reel
 from pipeline.settings import Settings
 from pipeline.types import Reel
 
-__all__ = ["Order", "render_reel"]
+__all__ = ["Order", "check_settings", "render_reel"]
 
 _INSTEAD = {"mixed": "only the edges of its clips were encoded", "encode": "it was encoded"}
 
@@ -33,6 +36,17 @@ def render_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     reel = _first_that_suits(order, report, cancel)
     report(Progress("render", 1.0, "reel done"))
     return reel
+
+
+def check_settings(settings: Settings) -> None:
+    """Look at the files that a style names, so that a long run doesn't end at one that is missing.
+
+    Raises SettingsError for the font, InputError for the music.
+    """
+    if settings.style.font:
+        find_face("", settings.style.font)
+    if settings.render == "styled" and settings.style.music:
+        check_sound(Path(settings.style.music).expanduser())
 
 
 def _first_that_suits(order: Order, report: Report, cancel: CancelToken) -> Reel:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Lossless RGB; a fast preset, since the file is read once and thrown away. In MOV, whose clock is as fine as the rate.
 _CODEC, _PARAMS, _PRESET = "libx264rgb", ["-crf", "0"], "ultrafast"
+# ffmpeg's usual conversion to RGB rounds down, so that a crossfade would begin with a step into the dark.
+_READ: dict[str, Any] = {"audio": False, "resize_algorithm": "bicubic+accurate_rnd+full_chroma_int"}
 # The card's background: out of focus, as a share of the height, so that words stand out.
 _BLUR = 0.025
 _CARD_FADE_S = 0.6
@@ -31,26 +33,20 @@ def crossfade(before: Path, after: Path, frames: int, target: Path, on_progress:
     Raises OutputError, FFmpegError, Cancelled.
     """
     with _moviepy(target, cancel) as (keep, write):
-        from moviepy import CompositeVideoClip, VideoFileClip
+        from moviepy import VideoFileClip
 
-        below, above = (keep(VideoFileClip(str(path), audio=False)) for path in (before, after))
-        below, above = (clip.with_duration(_length(frames, below.fps)) for clip in (below, above))
-        above = above.with_mask(_rising(above, frames, below.fps))
-        write(CompositeVideoClip([below, above], use_bgclip=True), frames, below.fps, on_progress)
+        below, above = (keep(VideoFileClip(str(path), **_READ)) for path in (before, after))
+        write(_blended(below, above, frames), frames, below.fps, on_progress)
 
 
 def into_still(before: Path, still: Any, frames: int, target: Path, on_progress: Callable[[float], object],
                cancel: CancelToken) -> None:
     """Write `frames` frames in which a clip turns into a still picture: (h, w, 3) RGB; else as `crossfade`."""
     with _moviepy(target, cancel) as (keep, write):
-        from moviepy import CompositeVideoClip, ImageClip, VideoFileClip
+        from moviepy import ImageClip, VideoFileClip
 
-        below = keep(VideoFileClip(str(before), audio=False))
-        fps = below.fps
-        below = below.with_duration(_length(frames, fps))
-        above = ImageClip(still, duration=_length(frames, fps))
-        above = above.with_mask(_rising(above, frames, fps))
-        write(CompositeVideoClip([below, above], use_bgclip=True), frames, fps, on_progress)
+        below = keep(VideoFileClip(str(before), **_READ))
+        write(_blended(below, ImageClip(still), frames), frames, below.fps, on_progress)
 
 
 def card(still: Any, words: tuple[Any, tuple[int, int]] | None, frames: int, fps: float, fade_s: float,
@@ -68,11 +64,11 @@ def card(still: Any, words: tuple[Any, tuple[int, int]] | None, frames: int, fps
         from moviepy.video.fx import CrossFadeIn, FadeOut
 
         length = _length(frames, fps)
-        layers = [ImageClip(still, duration=length)]
+        whole = ImageClip(still, duration=length)
         if words:
             text = ImageClip(words[0], duration=length).with_position(words[1])
-            layers.append(text.with_effects([CrossFadeIn(min(fade_s, length / 3))]))
-        whole = CompositeVideoClip(layers, use_bgclip=True)
+            whole = CompositeVideoClip([whole, text.with_effects([CrossFadeIn(min(fade_s, length / 3))])],
+                                       use_bgclip=True)
         write(whole.with_effects([FadeOut(min(_CARD_FADE_S, length / 3))]), frames, fps, on_progress)
 
 
@@ -90,17 +86,21 @@ def _length(frames: int, fps: float) -> float:
     return (frames + 0.5) / fps
 
 
-def _rising(clip: VideoClip, frames: int, fps: float) -> VideoClip:
-    """A mask that goes evenly from nothing to all, and is neither in any frame: each shows both clips."""
-    import numpy as np
+def _blended(below: VideoClip, above: VideoClip, frames: int) -> VideoClip:
+    """A clip that goes evenly from one to another and is neither in any frame: each shows both.
+
+    MoviePy's own composition by masks rounds down at every step, which shows as a step where the crossfade begins.
+    """
+    import cv2
     from moviepy import VideoClip
 
-    height, width = clip.size[1], clip.size[0]
+    fps = below.fps
 
-    def share(t: float) -> Any:
-        return np.full((height, width), min(1.0, (t * fps + 0.5) / frames))
+    def mix(t: float) -> Any:
+        share = min(1.0, (t * fps + 0.5) / frames)
+        return cv2.addWeighted(above.get_frame(t), share, below.get_frame(t), 1 - share, 0)
 
-    return VideoClip(share, is_mask=True, duration=clip.duration)
+    return VideoClip(mix, duration=_length(frames, fps))
 
 
 @contextmanager

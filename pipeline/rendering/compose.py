@@ -20,13 +20,13 @@ from pipeline.rendering import blend
 from pipeline.rendering.burn import Burner
 from pipeline.rendering.encode import ClipFile, clip_jobs, clip_key, encode_clip, is_whole
 from pipeline.rendering.encoders import X264, choose_encoder
-from pipeline.rendering.framing import from_later
 from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, Part, out_matrix, out_primaries
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.music import lay_bed
 from pipeline.rendering.order import Order
 from pipeline.rendering.overlays import Overlay, within
 from pipeline.rendering.parallel import Task, cores, crew, run_parallel
+from pipeline.rendering.parts import in_parts, part_of
 from pipeline.rendering.text import Drawn
 from pipeline.rendering.timeline import Timeline, lay_out
 from pipeline.types import Reel
@@ -50,13 +50,13 @@ class Piece:
     frames: its length
     cost: how long it takes, in frames that ffmpeg encodes
     make: renders it, or finds it from an earlier render
-    body: whether it is what of a clip stands alone; else a crossfade or the card
+    clip: the clip of which it is (a part of) what stands alone; None for a crossfade or the card
     """
 
     frames: int
     cost: int
     make: Task[ClipFile]
-    body: bool
+    clip: int | None = None
 
 
 def compose_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
@@ -82,13 +82,14 @@ def compose_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
                    sound=jobs[0].sound != "none", audio_kbps=settings.audio_kbps, bed=bed, cancel=cancel,
                    on_progress=lambda share: report(
                        Progress("render", _PIECES_SHARE + (1 - _PIECES_SHARE) * share, "joining clips")))
-    bodies = [file for file, piece in zip(files, pieces, strict=True) if piece.body]
-    silenced = sum(file.silenced for file in bodies)
+    of_clips = [(piece.clip, file) for file, piece in zip(files, pieces, strict=True) if piece.clip is not None]
+    encoded = {clip for clip, file in of_clips if not file.reused}
+    silenced = len({clip for clip, file in of_clips if file.silenced})
     codec = (X264 if failed else choice.encoder).codec
     return Reel(
         path=order.target, duration_s=float(timeline.frames / rate), width=look.width, height=look.height,
         fps=float(rate), way="styled", encoder=codec, placed=timeline.placed(clips),
-        clips_encoded=sum(not file.reused for file in bodies), clips_reused=sum(file.reused for file in bodies),
+        clips_encoded=len(encoded), clips_reused=len(clips) - len(encoded),
         warnings=(*((f"the sound of {silenced} clips can't be decoded; they are silent",) if silenced else ()),
                   *burner.warnings),
         notes={"way": "styled", "encoder": codec, "tried": {**choice.tried, **failed},
@@ -159,24 +160,23 @@ class Studio:
         """The pieces of the reel, in order."""
         pieces: list[Piece] = []
         for i in range(len(self.jobs)):
-            body = self._body(i)
-            pieces.append(Piece(body.frames, body.frames, self._encoding(body), body=True))
+            pieces += [Piece(part.frames, part.frames, self._encoding(part), i) for part in in_parts(self._body(i))]
             if overlap := self.timeline.overlaps[i]:
-                pieces.append(Piece(overlap, _COMPOSED_COST * overlap, self._fading(i), body=False))
+                pieces.append(Piece(overlap, _COMPOSED_COST * overlap, self._fading(i)))
         if card := self.timeline.card:
-            pieces.append(Piece(card, _COMPOSED_COST * card, self._closing(), body=False))
+            pieces.append(Piece(card, _COMPOSED_COST * card, self._closing()))
         return pieces
 
     def _body(self, clip: int) -> ClipJob:
         """What of a clip stands alone, with its words."""
         job, (first, after) = self.jobs[clip], self.timeline.body(clip)
-        body = _part(job, first, after - first, fade_in=first == 0, fade_out=after == job.frames)
+        body = part_of(job, first, after - first, fade_in=first == 0, fade_out=after == job.frames)
         return replace(body, overlays=within(self.overlays, self.timeline.starts[clip] + first, body.frames))
 
     def _tail(self, clip: int, frames: int) -> ClipJob:
         """A clip's last frames, as MoviePy shall read them."""
         job = self.jobs[clip]
-        return _feed(_part(job, job.frames - frames, frames, fade_in=False, fade_out=False))
+        return _feed(part_of(job, job.frames - frames, frames, fade_in=False, fade_out=False))
 
     def _encoding(self, job: ClipJob) -> Task[ClipFile]:
         return lambda tell, cancel: encode_clip(self.order.video, job, self.order.clip_dir, tell, cancel, self.crew[1])
@@ -187,7 +187,7 @@ class Studio:
         first = self.timeline.starts[clip] + self.timeline.counts[clip] - frames
         before, after = self._tail(clip, frames), None
         if clip + 1 < len(self.jobs):
-            after = _feed(_part(self.jobs[clip + 1], 0, frames, fade_in=False, fade_out=False))
+            after = _feed(part_of(self.jobs[clip + 1], 0, frames, fade_in=False, fade_out=False))
 
         def film(folder: Path, target: Path, tell: Tell, cancel: CancelToken) -> list[Path]:
             tail = self._fed(before, folder, cancel)
@@ -247,16 +247,6 @@ class Studio:
                                    cancel, self.crew[1])
 
         return make
-
-
-def _part(job: ClipJob, lead: int, frames: int, *, fade_in: bool, fade_out: bool) -> ClipJob:
-    """`frames` frames of a job from `lead` on; the sound of all parts is made in one way, so that they join."""
-    lead_s = float(lead / job.rate)
-    start_s = job.start_s + lead_s
-    # What is beyond is not shown, and must not be part of the key.
-    end_s = job.end_s if lead + frames == job.frames else min(job.end_s, start_s + float(frames / job.rate))
-    return replace(job, start_s=start_s, end_s=end_s, frames=frames, frame=from_later(job.frame, lead_s),
-                   part=Part(lead, None, fade_in, fade_out))
 
 
 def _feed(job: ClipJob) -> ClipJob:

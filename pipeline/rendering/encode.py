@@ -28,6 +28,7 @@ from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, clip_args, even_
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order
 from pipeline.rendering.parallel import Task, cores, crew, run_parallel
+from pipeline.rendering.parts import in_parts
 from pipeline.settings import Settings
 from pipeline.types import Clip, Placed, Reel, VideoInfo
 
@@ -72,8 +73,8 @@ def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     choice = choose_encoder(settings, cancel)
     jobs = clip_jobs(video, clips, settings, choice.encoder, order.plan)
     with Burner(jobs[0].look.width, jobs[0].look.height, settings.style) as burner:
-        return _encode_jobs(order, with_captions(jobs, clips, order.captions, burner), choice, burner.warnings, report,
-                            cancel)
+        jobs = with_captions(jobs, clips, order.captions, burner)
+        return _encode_jobs(order, jobs, choice, burner.warnings, report, cancel)
 
 
 def _encode_jobs(order: Order, jobs: Sequence[ClipJob], choice: Choice, warnings: Sequence[str], report: Report,
@@ -86,14 +87,16 @@ def _encode_jobs(order: Order, jobs: Sequence[ClipJob], choice: Choice, warnings
         number = min(done + 1, len(jobs))
         report(Progress("render", _ENCODE_SHARE * share, f"encoding clip {number} of {len(jobs)}"))
 
-    encoded = encode_clips(video, jobs, order.clip_dir, tell, cancel)
-    files = encoded.files
-    join_clips([file.path for file in files], [job.frames for job in jobs], jobs[0].rate, order.target,
-               sound=jobs[0].sound != "none", audio_kbps=settings.audio_kbps, cancel=cancel,
+    parts = [in_parts(job) for job in jobs]
+    encoded = encode_clips(video, [part for each in parts for part in each], order.clip_dir, tell, cancel)
+    made = iter(encoded.files)
+    files = [[next(made) for _ in each] for each in parts]
+    join_clips([file.path for file in encoded.files], [part.frames for each in parts for part in each], jobs[0].rate,
+               order.target, sound=jobs[0].sound != "none", audio_kbps=settings.audio_kbps, cancel=cancel,
                on_progress=lambda share: report(
                    Progress("render", _ENCODE_SHARE + (1 - _ENCODE_SHARE) * share, "joining clips")))
-    silenced = sum(file.silenced for file in files)
-    reused = sum(file.reused for file in files)
+    silenced = sum(any(file.silenced for file in each) for each in files)
+    reused = sum(all(file.reused for file in each) for each in files)
     look = jobs[0].look
     return Reel(
         path=order.target, duration_s=float(total / jobs[0].rate), width=look.width, height=look.height,

@@ -213,7 +213,7 @@ class Session:
 
     def _run(self, embeds: Any, positions: Any) -> Any:
         return self._net.model.text_model(
-            inputs_embeds=embeds, attention_mask=self._mask, position_ids=positions, past_key_values=self._cache,
+            inputs_embeds=embeds, attention_mask=self._mask, position_ids=positions, cache=self._cache,
             use_cache=True).last_hidden_state
 
     def _take_back(self, count: int) -> None:

@@ -68,9 +68,7 @@ def test_vaapi_is_given_its_device_and_pictures_in_its_memory() -> None:
 
 def test_this_ffmpeg_knows_the_options() -> None:
     """An option that an encoder doesn't have would make every trial fail, and nobody would notice."""
-    for name in ("nvenc", "qsv", "vaapi"):
-        if Encoder(name).codec not in ffmpeg_encoders():
-            pytest.skip(f"this ffmpeg was built without {name}")
+    for name in (name for name in ENCODERS[1:] if Encoder(name).codec in ffmpeg_encoders()):
         reason = encoders._try(dataclasses.replace(Encoder(name), device="/dev/dri/renderD128" if name == "vaapi"
                                                    else None), CancelToken())
         said = (reason or "").lower()
@@ -114,17 +112,18 @@ def test_nothing_is_started_where_there_is_no_device(monkeypatch: pytest.MonkeyP
         choose_encoder(Settings(encoder="nvenc"), CancelToken())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="device nodes as Linux has them")
 def test_a_device_without_a_driver_falls_through_to_x264(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device nodes are there, as in a container without the driver's libraries: ffmpeg itself must find out."""
-    if why_not(Encoder("nvenc"), CancelToken()) is None or Path("/dev/dri").exists():
-        pytest.skip("this machine has the hardware")
+    # Where this machine has a card, it is hidden from ffmpeg.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    monkeypatch.setattr(encoders, "_PLATFORM", {sys.platform: ("nvenc", "vaapi")})
     monkeypatch.setattr(encoders, "_missing", lambda encoder: None)
     monkeypatch.setattr(encoders, "_found", {})
-    monkeypatch.setattr(encoders, "_render_nodes", lambda: ["/dev/dri/renderD128", "/dev/dri/renderD129"])
+    monkeypatch.setattr(encoders, "_render_nodes", lambda: ["/dev/dri/renderD250", "/dev/dri/renderD251"])
     choice = choose_encoder(Settings(), CancelToken())
-    assert choice.encoder == X264 and set(choice.tried) == {"nvenc", "qsv", "vaapi"}
+    assert choice.encoder == X264 and set(choice.tried) == {"nvenc", "vaapi"}
     assert all(reason and "\n" not in reason for reason in choice.tried.values())
+    assert not any("folder" in reason for reason in choice.tried.values()), "a driver's fault was taken for the disk's"
     monkeypatch.setattr(encoders, "run_ffmpeg", lambda *args, **kwargs: pytest.fail("tried a second time"))
     assert choose_encoder(Settings(), CancelToken()) == choice
 

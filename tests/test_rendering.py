@@ -462,6 +462,15 @@ def test_a_device_that_is_lost_is_made_up_for(talk: Path, tmp_path: Path, lost_d
     assert reel.warnings == () and np.abs(sound_of(reel.path)).max() > 0.2
 
 
+def test_what_the_real_ffmpeg_says_without_a_card_is_made_up_for(talk: Path, tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its words are those of a folder that is closed to us, which another encoder wouldn't open."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    monkeypatch.setattr(encode, "choose_encoder", lambda settings, cancel: Choice(Encoder("nvenc"), {}))
+    reel = render(talk, [snapped(50, 100, 25)], tmp_path)
+    assert reel.encoder == "libx264" and set(reel.notes["tried"]) == {"nvenc"} and reel.warnings == ()
+
+
 def test_what_was_tried_is_noted(talk: Path, tmp_path: Path) -> None:
     reel = render(talk, [snapped(50, 100, 25)], tmp_path)
     assert reel.notes["encoder"] == reel.encoder and set(reel.notes["tried"]) <= set(ENCODERS)

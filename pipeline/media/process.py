@@ -190,7 +190,9 @@ def _failure(status: int, tail: str, subject: str | None, output: Path | None) -
     place = str(output) if output else subject
     if any(words in said for words in _FULL) or (sys.platform != "win32" and status == -signal.SIGXFSZ):
         return OutputError("the disk is full; free some space and try again", place)
-    if any(words in said for words in _CLOSED) and "opening input" not in said:
+    # A device that is closed to us is no closed folder: graphics drivers say the same words.
+    about_output = [line for line in said.splitlines() if "output" in line or "writ" in line]
+    if any(words in line for line in about_output for words in _CLOSED) and "opening input" not in said:
         return OutputError("can't be written: no permission; choose another output folder", place)
     how = f"ended with status {status}" if status > 0 else f"was ended by signal {-status}"
     return FFmpegError(f"ffmpeg {how}; {_last_line(tail)}", subject, tail)

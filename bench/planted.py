@@ -325,9 +325,15 @@ def table(tallies: dict[str, Tally], kinds: Sequence[str]) -> str:
     """A row a way."""
     lines = [f"{'way':<10}{'all':>8}" + "".join(f"{kind:>8}" for kind in kinds) + f"{'precision':>11}{'edge s':>8}"]
     for way, tally in tallies.items():
-        shares = "".join(f"{100 * share:>7.0f}%" for share in (tally.recall(), *map(tally.recall, kinds)))
-        lines.append(f"{way:<10}{shares}{100 * tally.precision:>10.0f}%{tally.edge_s:>8.2f}")
+        shares = "".join(f"{_percent(share):>8}" for share in (tally.recall(), *map(tally.recall, kinds)))
+        edge = "-" if math.isnan(tally.edge_s) else f"{tally.edge_s:.2f}"
+        lines.append(f"{way:<10}{shares}{_percent(tally.precision):>11}{edge:>8}")
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    """Such as "92%"; a dash where there was nothing to count."""
+    return "-" if math.isnan(share) else f"{100 * share:.0f}%"
 
 
 def main() -> None:

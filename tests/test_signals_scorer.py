@@ -97,6 +97,34 @@ def test_scales() -> None:
     assert list(fused) == [0.0, 1.0]
 
 
+def test_differences_that_nobody_notices_are_ties() -> None:
+    noise = np.random.default_rng(0).uniform(0, 0.002, 600)
+    track = changed(noise, slice(300, 306), 0.05)
+    ranked, tied = comparable(track), comparable(track, 0.008)
+    calm = np.delete(np.arange(600), np.arange(300, 306))
+    assert np.ptp(ranked[calm]) > 0.45 and np.ptp(tied[calm]) < 0.05
+    assert tied[300:306].min() > 0.95 > 0.4 > tied[calm].max()
+
+
+def test_what_is_rare_is_noticed() -> None:
+    calm = np.random.default_rng(0).uniform(0.001, 0.002, 600)
+    assert noticeable("motion", calm) < 0.2
+    assert noticeable("motion", changed(calm, slice(300, 309), 0.05)) == 1
+    # One odd second is no reason to trust a signal.
+    assert noticeable("motion", changed(calm, slice(300, 301), 0.05)) < 0.2
+
+
+def test_a_rare_burst_of_motion_outdoes_small_differences() -> None:
+    """Nine seconds of ten minutes, among sound and looks that vary by what is hardly noticed."""
+    rng = np.random.default_rng(1)
+    signals = even(600)
+    assert signals.loudness_db is not None
+    signals = replace(signals, motion=changed(signals.motion, slice(301, 310), 0.2),
+                      loudness_db=rng.uniform(-33, -30, 600), sharpness=rng.uniform(4.8, 5.2, 600))
+    curve = score(signals).curve
+    assert curve[302:309].min() > np.delete(curve, np.arange(300, 311)).max()
+
+
 def test_smoothing_stops_at_cuts() -> None:
     track = np.array([0.0, 0.0, 1.0, 1.0])
     assert list(smoothed(track, [Scene(0, 2), Scene(2, 4)])) == [0, 0, 1, 1]

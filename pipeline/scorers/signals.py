@@ -11,8 +11,9 @@ from pipeline.progress import CancelToken, Progress, Report
 from pipeline.settings import Settings
 from pipeline.types import FloatTrack, Interval, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Segment, Signals
 
-# The least spread (5th to 95th percentile) at which a person notices that a signal changes at all; below it the
-# signal counts for less, in proportion, so that noise isn't blown up into a difference.
+# The least difference at which a person notices that a signal changes at all: seconds that differ by less are equals,
+# and a signal that spreads less (5th to 99th percentile) counts for less, in proportion, so that noise isn't blown up
+# into a difference.
 _NOTICEABLE = {"motion": 0.008, "loudness": 4.0, "onset": 0.03, "novelty": 0.02, "colour": 6.0, "sharpness": 0.5}
 # Below this share of noticeable change, all signals together, scores are noise.
 _FLAT_BELOW = 0.25
@@ -45,7 +46,7 @@ class SignalsScorer:
         """Score every segment from the scan's tracks; as `Scorer.score`."""
         cancel.check()
         tracks = named_tracks(scan.signals)
-        parts = {name: comparable(track) for name, track in tracks.items()}
+        parts = {name: comparable(track, _NOTICEABLE[name]) for name, track in tracks.items()}
         trust = {name: noticeable(name, track) for name, track in tracks.items()}
         fused = fuse(parts, trust, asdict(settings.weights)) * interest(scan.signals)
         flat = is_flat(fused, trust)
@@ -71,23 +72,30 @@ def named_tracks(signals: Signals) -> dict[str, FloatTrack]:
             for name, track in tracks.items()}
 
 
-def comparable(track: FloatTrack) -> FloatTrack:
+def comparable(track: FloatTrack, least: float = 0.0) -> FloatTrack:
     """A track on a scale of 0 to 1 within this video: half its rank, half its place between the extremes.
 
-    The rank is robust where one second outshines all others; the place keeps how far apart the values are.
+    The rank is robust where one second outshines all others; the place keeps how far apart the values are. Without
+    ties, the ranks of a long calm stretch would be noise from 0 to 1 that drowns the few seconds in which something
+    happens.
+
+    least: values that differ by no more than this are equals when ranked
     """
     if len(track) == 1 or np.ptp(track) <= 1e-12:
         return np.full(len(track), 0.5)
     ordered = np.sort(track)
-    rank = (np.searchsorted(ordered, track, "left") + np.searchsorted(ordered, track, "right") - 1) / 2
+    rank = (np.searchsorted(ordered, track - least, "left") + np.searchsorted(ordered, track + least, "right") - 1) / 2
     low, high = np.percentile(track, [5, 99.5])
     place = np.clip((track - low) / max(high - low, 1e-12), 0, 1)
     return np.asarray(0.5 * rank / (len(track) - 1) + 0.5 * place)
 
 
 def noticeable(name: str, track: FloatTrack) -> float:
-    """How far the track's changes can be noticed, 0 to 1 and more: its spread over the least one that is seen."""
-    low, high = np.percentile(track, [5, 95])
+    """How far the track's changes can be noticed, 0 to 1: its spread over the least one that is seen.
+
+    What is worth showing is rare: a signal that speaks up in one second of fifty has been noticed all the same.
+    """
+    low, high = np.percentile(track, [5, 99])
     return float(min(1.0, (high - low) / _NOTICEABLE[name]))
 
 

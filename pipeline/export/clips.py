@@ -10,10 +10,7 @@ edge holds sound of its neighbour.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import tempfile
-import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +26,7 @@ import numpy.typing as npt
 from pipeline.errors import FFmpegError
 from pipeline.export.material import Material
 from pipeline.export.placing import Window, windows
-from pipeline.media.files import disk_error
+from pipeline.media.files import appearing
 from pipeline.media.opening import open_media
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken
@@ -72,25 +69,19 @@ class Index:
 def export_clips(material: Material, cancel: CancelToken) -> Sequence[Path]:
     """Write clips.zip. Raises InputError, OutputError, FFmpegError, Cancelled."""
     path = material.folder / FILE_NAME
-    part = material.folder / f".smolreel-{uuid.uuid4().hex[:8]}.part"
     shown = windows(material.reel.placed)
     index = read_index(material.reel.path, cancel)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".smolreel-", dir=material.folder) as folder:
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with appearing(path) as part:
+        try:
+            with (tempfile.TemporaryDirectory(prefix=".smolreel-", dir=material.folder) as folder,
+                  zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive):
                 for number, window in enumerate(shown, start=1):
                     clip = Path(folder) / "clip.mp4"
                     cut(index, window, clip, cancel)
                     _add(archive, clip, file_name(window, number, len(shown)), cancel)
-            os.replace(part, path)
-    except av.error.FFmpegError as error:
-        raise FFmpegError(f"the reel can't be cut into clips ({error.strerror or error})",
-                          material.reel.path.name) from error
-    except OSError as error:
-        raise disk_error(error, path) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        except av.error.FFmpegError as error:
+            raise FFmpegError(f"the reel can't be cut into clips ({error.strerror or error})",
+                              material.reel.path.name) from error
     return [path]
 
 

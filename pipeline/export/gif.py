@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.export.material import Material
 from pipeline.export.placing import Window, windows
-from pipeline.media.files import disk_error
+from pipeline.media.files import appearing
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken
 
@@ -42,20 +39,13 @@ def export_gif(material: Material, cancel: CancelToken) -> Sequence[Path]:
     Raises OutputError, FFmpegError, Cancelled.
     """
     path = material.folder / FILE_NAME
-    part = material.folder / f".smolreel-{uuid.uuid4().hex[:8]}.part"
     pieces = pieces_of(windows(material.reel.placed))
-    try:
+    with appearing(path) as part:
         for size in SIZES:
             run_ffmpeg(gif_args(pieces, size, input_url(material.reel.path), input_url(part)), cancel=cancel,
                        timeout_s=900, subject=material.reel.path.name, output=material.folder)
             if part.stat().st_size <= MAX_BYTES:
                 break
-        os.replace(part, path)
-    except OSError as error:
-        raise disk_error(error, path) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return [path]
 
 

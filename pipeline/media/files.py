@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import OutputError
@@ -28,6 +32,24 @@ def check_writable(folder: Path, subject: str) -> None:
         trial.unlink()
     except OSError as error:
         raise disk_error(error, subject) from error
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A file to write beside `path`, which takes its name when the block ends well and is gone when it doesn't.
+
+    Its own name is short, since the target's may be as long as the file system allows. Raises OutputError where the
+    disk is at fault.
+    """
+    part = path.parent / f".smolreel-{uuid.uuid4().hex[:8]}.part"
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, data: bytes) -> None:

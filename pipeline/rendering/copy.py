@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import uuid
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +12,7 @@ from pathlib import Path
 import av
 import av.container
 
-from pipeline.media.files import disk_error
+from pipeline.media.files import appearing
 from pipeline.media.h264 import nal_length_bytes
 from pipeline.media.packets import PacketReader, open_packets
 from pipeline.progress import CancelToken, Progress, Report
@@ -41,16 +38,9 @@ def copy_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
         if reader.sound is not None and reader.sound.codec_context.name != "aac":
             raise Unsuitable(f"{reader.sound.codec_context.name} sound, which browsers don't play in MP4")
         tape = _plan_tape(order, reader, cancel)
-        part = order.target.parent / f".smolreel-{uuid.uuid4().hex[:8]}.part"
-        try:
+        with appearing(order.target) as part:
             _write(tape, reader, part, lambda share: report(Progress("render", 0.9 * share, "copying clips")))
             check_reel(part, tape.expected(order.video), cancel)
-            os.replace(part, order.target)
-        except OSError as error:
-            raise disk_error(error, order.target) from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
     return _reel(order, tape)
 
 

@@ -139,3 +139,14 @@ def assert_in_step(path: Path, clips: Sequence[Clip], within_s: float, lead_s: f
                 expected += 1
         offset_s += clip.interval.duration_s
     assert expected
+
+
+def damaged(source: Path, at_s: float, path: Path) -> Path:
+    """A copy of a source with half of a keyframe's bytes gone; its first, by which it is known for one, stay."""
+    with av.open(str(source)) as container:
+        packet = next(p for p in container.demux(video=0) if p.is_keyframe and float(p.pts * p.time_base) == at_s)
+        at, size = packet.pos, packet.size
+    data = bytearray(source.read_bytes())
+    data[at + size // 2:at + size] = bytes(size - size // 2)
+    path.write_bytes(data)
+    return path

@@ -21,7 +21,7 @@ from pipeline.rendering.order import Unsuitable
 from pipeline.settings import Settings
 from pipeline.types import Caption, Clip, Reel
 from tests.making import RATE, textured, tone, write_video
-from tests.numbered import assert_in_step, even, frames_of, make_source, order, render, snapped
+from tests.numbered import assert_in_step, damaged, even, frames_of, make_source, order, render, snapped
 
 COPY = Settings(render="copy", preset="ultrafast", crf=28)
 AUTO = Settings(preset="ultrafast", crf=28)
@@ -151,15 +151,7 @@ def test_more_frames_a_second_than_wanted_are_encoded(tmp_path: Path) -> None:
 
 
 def test_damage_at_a_start_is_noticed_and_encoded_around(dense: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.mp4"
-    shutil.copy(dense, broken)
-    with av.open(str(dense)) as container:
-        packet = next(p for p in container.demux(video=0) if p.is_keyframe and float(p.pts * p.time_base) == 20.0)
-        at, size = packet.pos, packet.size
-    data = bytearray(broken.read_bytes())
-    # The slice's own bytes; its first, by which it is known for a keyframe, stay.
-    data[at + size // 2:at + size] = bytes(size - size // 2)
-    broken.write_bytes(data)
+    broken = damaged(dense, 20.0, tmp_path / "broken.mp4")
     reel = render(broken, [Clip(20.1, 23.0, None, "", "")], tmp_path, COPY)
     assert (reel.way != "copy" and "decode" in why(reel)) or "damaged" in why(reel)
 

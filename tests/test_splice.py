@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipeline.rendering.order import Unsuitable
 from pipeline.rendering.splice import splice_reel
 from pipeline.settings import Settings
 from pipeline.types import Clip, Reel
-from tests.numbered import assert_in_step, even, frames_of, make_source, order, snapped
+from tests.numbered import assert_in_step, damaged, even, frames_of, make_source, order, snapped
 
 QUICK = Settings(preset="ultrafast", crf=28, copy_tolerance_s=0)
 
@@ -135,14 +134,7 @@ def test_a_missing_frame_is_not_copied_over(tmp_path: Path) -> None:
 
 
 def test_damage_in_the_middle_is_found_and_the_reel_is_encoded(source: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.mp4"
-    shutil.copy(source, broken)
-    with av.open(str(source)) as container:
-        packet = next(p for p in container.demux(video=0) if p.is_keyframe and float(p.pts * p.time_base) == 8.0)
-        at, size = packet.pos, packet.size
-    data = bytearray(broken.read_bytes())
-    data[at + size // 2:at + size] = bytes(size - size // 2)
-    broken.write_bytes(data)
+    broken = damaged(source, 8.0, tmp_path / "broken.mp4")
     clips = [snapped(110, 290, 25)]
     with pytest.raises(Unsuitable, match=r"decode|damaged"):
         spliced(broken, clips, tmp_path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -85,3 +88,24 @@ def story(path: Path, *, loud: range, shots: int = 8, shot_s: int = 4, size: tup
     seconds = shots * shot_s
     sound = np.concatenate([tone(1, 0.5 if s in loud else 0.01) for s in range(seconds)])
     return write_video(path, draw, shots * per_shot, fps=fps, sound=sound)
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """The address of a web server that nobody may call while the block runs; a call fails the test."""
+    calls: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+
+        def listen() -> None:
+            try:
+                calls.append(server.accept())
+            except OSError:
+                return
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    assert calls == []

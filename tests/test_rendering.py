@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import resource
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -36,7 +35,7 @@ from pipeline.rendering.graph import (
 )
 from pipeline.settings import ENCODERS, Settings
 from pipeline.types import Clip, HeaderClaims, VideoInfo
-from tests.making import textured, write_video
+from tests.making import silent_server, textured, write_video
 from tests.numbered import (
     QUICK,
     assert_in_step,
@@ -576,19 +575,7 @@ def test_no_picture_where_the_clip_is(tmp_path: Path) -> None:
 
 def test_nothing_is_fetched_from_the_network(tmp_path: Path) -> None:
     """A playlist that calls itself a video must not make ffmpeg call anyone, nor may a list of clips."""
-    calls: list[object] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
-
-        def listen() -> None:
-            try:
-                calls.append(server.accept())
-            except OSError:
-                return
-
-        thread = threading.Thread(target=listen)
-        thread.start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+    with silent_server() as url:
         playlist = tmp_path / "holiday.mp4"
         playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{url}\n#EXT-X-ENDLIST\n")
         listing = tmp_path / "list"
@@ -597,9 +584,6 @@ def test_nothing_is_fetched_from_the_network(tmp_path: Path) -> None:
         for args in (clip_args(job(), input_url(playlist), target), join_args(input_url(listing), target, True, 96)):
             with pytest.raises(FFmpegError):
                 run_ffmpeg(args, cancel=CancelToken(), timeout_s=60)
-        server.shutdown(socket.SHUT_RDWR)
-    thread.join()
-    assert calls == []
 
 
 def test_progress_rises_to_one(talk: Path, tmp_path: Path) -> None:

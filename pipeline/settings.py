@@ -32,6 +32,8 @@ SPEECH_LANGUAGES = (
 )
 # A reel is about its clips: a closing card is at most this share of it.
 _CARD_SHARE = 0.25
+# Words for a model: more of them would crowd out what is seen.
+_MOST_QUERIES, _MOST_LETTERS = 8, 500
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DETAILS = ("auto", "fast", "balanced", "full")
 
@@ -147,7 +149,10 @@ class Settings:
     # score
     scorer: str = _choice(SCORERS, "auto")
     model: str | None = None
+    # What to look for, in words: one query, or several that ";" parts.
     query: str | None = None
+    # What a highlight is, in words, where no query says what to look for; a model that sees finds out where None.
+    highlight: str | None = None
     device: str = _choice(DEVICES, "auto")
     weights: SignalWeights = field(default_factory=SignalWeights)
     fusion: FusionWeights = field(default_factory=FusionWeights)
@@ -191,6 +196,12 @@ class Settings:
         _validate(self)
         object.__setattr__(self, "cache_dir", Path(self.cache_dir))
         object.__setattr__(self, "export", _exports(self.export))
+        _check_text(self.query, "query")
+        _check_text(self.highlight, "highlight", _MOST_LETTERS)
+        if len(self.queries) > _MOST_QUERIES:
+            raise SettingsError(f"{len(self.queries)} queries are more than {_MOST_QUERIES}; give fewer", "query")
+        for query in self.queries:
+            _check_text(query, "query", _MOST_LETTERS)
         if self.speech_language is not None and self.speech_language not in SPEECH_LANGUAGES:
             raise SettingsError(f"{self.speech_language!r} is no language code that Whisper knows; give one such as "
                                 "en, de or ja", "speech_language")
@@ -199,6 +210,15 @@ class Settings:
                                 f"({self.min_segment_s:g}); long scenes could not be tiled", "max_segment_s")
         if self.min_clip_s > self.max_clip_s:
             raise SettingsError(f"{self.min_clip_s:g} is above max_clip_s ({self.max_clip_s:g})", "min_clip_s")
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """What to look for, each once, in the order given; empty where nothing was asked for."""
+        first: dict[str, str] = {}
+        for part in (self.query or "").split(";"):
+            if words := " ".join(part.split()):
+                first.setdefault(words.casefold(), words)
+        return tuple(first.values())
 
     @property
     def card_s(self) -> float:
@@ -237,7 +257,7 @@ class Settings:
 STAGE_FIELDS: dict[str, frozenset[str]] = {
     "scan": frozenset({"sample_fps", "sample_side", "cut_ratio", "cut_change", "fade_level", "min_scene_s"}),
     "segment": frozenset({"min_segment_s", "max_segment_s"}),
-    "score": frozenset({"scorer", "model", "query", "device", "weights", "fusion", "detail"}),
+    "score": frozenset({"scorer", "model", "query", "highlight", "device", "weights", "fusion", "detail"}),
     "select": frozenset({"target_s", "max_share", "whole_below_s", "min_clip_s", "max_clip_s", "spread_weight",
                          "duplicate_similarity"}),
     "speech": frozenset({"speech_model", "speech_language"}),
@@ -251,6 +271,16 @@ def bounds(name: str) -> tuple[float, float]:
     """Lowest and highest legal value of a numeric setting, for sliders and help texts."""
     metadata = next(f.metadata for f in fields(Settings) if f.name == name)
     return metadata["low"], metadata["high"]
+
+
+def _check_text(value: Any, name: str, most: int | None = None) -> None:
+    """Raise SettingsError unless `value` is None or a text of at most `most` letters."""
+    if value is None:
+        return
+    if not isinstance(value, str) or "\0" in value:
+        raise SettingsError(f"{value!r} is no text", name)
+    if most is not None and len(value) > most:
+        raise SettingsError(f"{len(value)} letters are more than {most}; say it in fewer words", name)
 
 
 def _exports(names: Any) -> tuple[str, ...]:

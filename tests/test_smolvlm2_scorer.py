@@ -112,6 +112,16 @@ def test_the_highlight_that_the_model_wrote_is_what_it_looks_for(
     assert best(run(scan, settings), 1) == [SCENES.index("yellow circle")]
 
 
+def test_a_highlight_that_is_given_is_not_asked_for(scan: Scan, settings: Settings,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    given = replace(settings, highlight="A yellow circle.")
+    assert best(run(scan, replace(given, query="a blue square")), 2) == SQUARES
+    monkeypatch.setattr("pipeline.scorers.smolvlm2.questions.what_is_a_highlight", None)
+    scored = run(scan, given)
+    assert best(scored, 1) == [SCENES.index("yellow circle")]
+    assert scored.notes["highlight"] == "A yellow circle."
+
+
 def test_every_segment_is_described(scan: Scan, settings: Settings) -> None:
     said = [segment.description for segment in run(scan, settings).segments]
     expected = [f"A {seen}." if seen else "Nothing but background." for seen in SCENES]

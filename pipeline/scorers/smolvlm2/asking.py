@@ -78,12 +78,15 @@ class Asker:
         return digest(kind, loaded.name, loaded.revision, loaded.dtype, self.side, subject.name, subject.view.text,
                       texts)
 
-    def understand(self, subject: Subject, query: str | None) -> Context:
+    def understand(self, subject: Subject, query: str | None, highlight: str | None = None) -> Context:
         """What the video is that the subject's frames are of, and what a highlight in it would be.
 
         query: what the viewer asked for, in words
+        highlight: what a highlight would be, where that is known; the model is not asked for it then
         """
         summary, session = self._write(subject, questions.SUMMARISE, None)
+        if highlight:
+            return Context(summary, highlight)
         highlight, _ = self._write(subject, questions.what_is_a_highlight(summary, query), session)
         return Context(summary, highlight)
 

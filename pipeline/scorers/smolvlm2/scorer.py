@@ -83,6 +83,8 @@ class _Run:
         self._gallery = Gallery(vlm, store, vlm.side(self._detail.side), scan.frames)
         self._asker = Asker(vlm, store, self._gallery.side)
         self._query = vlm.plain(settings.query or "") or None
+        # What a person asks for goes before what makes a highlight in other videos of this kind.
+        self._highlight = vlm.plain(settings.highlight or "")
 
     def score(self, segments: Sequence[Segment], measured: Scored) -> Scored:
         """Looks, understands, judges and fuses."""
@@ -120,7 +122,8 @@ class _Run:
         self._report(Progress("score", _ENCODED, "finding out what kind of video this is"))
         times = [self._scan.frames[index].time_s for index in seen]
         places = pixels.spread(times, 0, self._scan.duration_s, OVERVIEW_FRAMES)
-        context = self._asker.understand(self._subject([seen[place] for place in places]), self._query)
+        context = self._asker.understand(self._subject([seen[place] for place in places]), self._query,
+                                         None if self._query else self._highlight)
         self._cancel.check()
         return context
 

@@ -82,6 +82,8 @@ class FusionWeights:
     query: float = _number(0, 10, 0.85, "")
     signals: float = _number(0, 10, 0.25, "")
     yes_share: float = _number(0, 1, 0.6, "of the model's part that is its yes or no; its 1-to-5 rating is the rest")
+    found_share: float = _number(0, 1, 0.6, "of how sure the model is of its own descriptions, that it must be of what "
+                                            "was asked for, or that counts as not there; 0 takes it for there")
 
     def __post_init__(self) -> None:
         _validate(self)

@@ -18,7 +18,19 @@ import numpy as np
 from pipeline.errors import OutputError
 from pipeline.media.files import disk_error
 from pipeline.settings import Settings
-from pipeline.types import Heard, Interval, SampledFrame, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Signals, Word
+from pipeline.types import (
+    Heard,
+    Interval,
+    SampledFrame,
+    Scan,
+    Scene,
+    Scored,
+    ScoredSegment,
+    ScorerInfo,
+    Signals,
+    Wish,
+    Word,
+)
 
 T = TypeVar("T")
 
@@ -130,7 +142,8 @@ def load_scan(folder: Path) -> Scan:
 
 def save_scored(scored: Scored, folder: Path) -> None:
     """Write a scorer's result. Raises OutputError."""
-    facts = {**asdict(scored), "curve": scored.curve.tolist()}
+    wishes = [{"text": wish.text, "curve": wish.curve.tolist(), "found": wish.found} for wish in scored.wishes]
+    facts = {**asdict(scored), "curve": scored.curve.tolist(), "wishes": wishes}
     try:
         (folder / "scored.json").write_text(json.dumps(facts))
     except OSError as error:
@@ -147,6 +160,8 @@ def load_scored(folder: Path) -> Scored:
         flat=facts["flat"],
         warnings=tuple(facts["warnings"]),
         notes=facts["notes"],
+        wishes=tuple(Wish(wish["text"], np.array(wish["curve"], dtype=np.float64), wish["found"])
+                     for wish in facts["wishes"]),
     )
 
 

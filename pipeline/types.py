@@ -298,6 +298,20 @@ class ScorerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """One thing that the viewer asked for.
+
+    text: what, in words
+    curve: how well the video answers it, 0 to 1 relative to this video, one value a second
+    found: whether anything in the video answers it; the curve ranks what doesn't where this is False
+    """
+
+    text: str
+    curve: FloatTrack
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """What a scorer returns.
 
@@ -307,6 +321,7 @@ class Scored:
     flat: whether the scores carry no information (nothing happens in this video)
     warnings: for people
     notes: what else the scorer wants kept in the plan, JSON values
+    wishes: what was asked for, in the order in which it was; empty where nothing was, or where the scorer can't look
     """
 
     segments: tuple[ScoredSegment, ...]
@@ -315,6 +330,7 @@ class Scored:
     flat: bool = False
     warnings: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    wishes: tuple[Wish, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,15 @@ def test_nothing_to_tell_apart_is_said() -> None:
     assert scored.flat and "flat" in scored.warnings[0] and set(scored.curve) == {0.5}
 
 
+def test_it_says_that_it_cannot_look() -> None:
+    signals = replace(even(), loudness_db=changed(even().loudness_db, slice(20, 24), -8.0))
+    scored = score(signals, Settings(query="a dog; a cat"))
+    assert scored.warnings == tuple(
+        f'looking for "{query}" needs SmolVLM2; the reel shows what stands out in picture and sound'
+        for query in ("a dog", "a cat"))
+    assert scored.wishes == () and score(signals).warnings == ()
+
+
 def test_dull_seconds_are_pushed_down() -> None:
     signals = even(10)
     assert signals.loudness_db is not None

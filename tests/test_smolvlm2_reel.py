@@ -88,6 +88,16 @@ def test_another_query_encodes_no_image_and_decodes_no_video(tmp_path: Path, vid
     assert share_inside(plan, scenes_with("blue square")) > 0.6
 
 
+def test_what_is_nowhere_is_said_each_time(tmp_path: Path, video: Path, settings: Settings) -> None:
+    wanted = replace(settings, query="a person who laughs; a blue square", target_s=8)
+    for out in ("first", "from the cache"):
+        plan = make_reel(video, wanted, tmp_path / out).plan
+        assert 'nothing in this video looks like "a person who laughs"; it is left out' in plan.warnings
+        assert share_inside(plan, scenes_with("blue square")) >= 0.9
+        document = json.loads((tmp_path / out / "known" / "plan.json").read_text())
+        assert [wish["found"] for wish in document["notes"]["wishes"]] == [False, True]
+
+
 def test_circles_over_a_real_film(media: Path, tmp_path: Path, settings: Settings) -> None:
     """A red circle over three stretches of a film that the model never saw."""
     marked = [Interval(10, 15), Interval(33, 38), Interval(55, 60)]

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.errors import Cancelled, ModelError
 from pipeline.progress import CancelToken, Progress, silent
 from pipeline.scorers.smolvlm2 import loading, pixels, prompt
-from pipeline.scorers.smolvlm2.asking import Asker, Judged, Subject
+from pipeline.scorers.smolvlm2.asking import Asked, Asker, Judged, Subject
 from pipeline.scorers.smolvlm2.gallery import Gallery
 from pipeline.scorers.smolvlm2.model import SmolVLM, View
 from pipeline.scorers.smolvlm2.questions import Context
@@ -110,6 +110,16 @@ def test_the_highlight_that_the_model_wrote_is_what_it_looks_for(
         scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Asker, "understand", lambda *_: Context("Shapes.", "A yellow circle."))
     assert best(run(scan, settings), 1) == [SCENES.index("yellow circle")]
+
+
+def test_a_highlight_that_is_given_is_not_asked_for(scan: Scan, settings: Settings,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    given = replace(settings, highlight="A yellow circle.")
+    assert best(run(scan, replace(given, query="a blue square")), 2) == SQUARES
+    monkeypatch.setattr("pipeline.scorers.smolvlm2.questions.what_is_a_highlight", None)
+    scored = run(scan, given)
+    assert best(scored, 1) == [SCENES.index("yellow circle")]
+    assert scored.notes["highlight"] == "A yellow circle."
 
 
 def test_every_segment_is_described(scan: Scan, settings: Settings) -> None:
@@ -224,6 +234,65 @@ def test_one_segment_only(tmp_path: Path, settings: Settings) -> None:
     assert scored.segments[0].description == "A red circle."
 
 
+def test_several_queries_are_judged_each_on_its_own(scan: Scan, settings: Settings) -> None:
+    alone = {query: run(scan, replace(settings, query=query)) for query in ("a blue square", "a green triangle")}
+    both = run(scan, replace(settings, query="a blue square; a green triangle;"))
+    assert best(both, 3) == sorted([*SQUARES, SCENES.index("green triangle")])
+    assert [(wish.text, wish.found) for wish in both.wishes] == [(query, True) for query in alone]
+    for wish, (query, scored) in zip(both.wishes, alone.items(), strict=True):
+        np.testing.assert_allclose(wish.curve, scored.wishes[0].curve, atol=1e-3)
+        assert wish.curve.shape == both.curve.shape and SCENES[int(np.argmax(wish.curve)) // 4] == query[2:]
+    highest = np.max([[segment.parts["query"] for segment in scored.segments] for scored in alone.values()], axis=0)
+    np.testing.assert_allclose([segment.parts["query"] for segment in both.segments], highest, atol=1e-3)
+    assert [both.notes["answers"][number] for number in (1, 4)] == list(alone)
+    assert both.warnings == ()
+
+
+def test_further_queries_share_the_frames(scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    original = SmolVLM.open
+    monkeypatch.setattr(SmolVLM, "open", lambda self, views: opened.append(len(views)) or original(self, views))
+    counts = []
+    for query in ("a blue square", "a blue square;a red circle;a green triangle;a yellow circle"):
+        opened.clear()
+        scored = run(scan, replace(settings, query=query, cache=False, fusion=FusionWeights(found_share=0)))
+        assert scored.notes["frames_encoded"] == 30
+        counts.append(sum(opened))
+    # Of each further one only what makes a highlight by it needs the overview's frames once more.
+    assert counts[1] <= counts[0] + 3
+
+
+@pytest.mark.parametrize("query", ["a red triangle", "a person who laughs", "zxqv", "a goal"])
+def test_what_is_nowhere_is_said_and_changes_nothing(scan: Scan, settings: Settings, query: str) -> None:
+    ordinary = run(scan, settings)
+    scored = run(scan, replace(settings, query=query))
+    assert scored.warnings == (f'nothing in this video looks like "{query}"; the reel shows its ordinary highlights',)
+    assert [(wish.text, wish.found) for wish in scored.wishes] == [(query, False)]
+    np.testing.assert_allclose(values(scored), values(ordinary), atol=1e-6)
+    np.testing.assert_allclose(scored.curve, ordinary.curve, atol=1e-6)
+    assert "query" not in scored.segments[0].parts and scored.notes["highlight"] == "A red circle."
+
+
+def test_one_of_several_that_is_nowhere_is_left_out(scan: Scan, settings: Settings) -> None:
+    scored = run(scan, replace(settings, query="a person who laughs; a blue square"))
+    assert scored.warnings == ('nothing in this video looks like "a person who laughs"; it is left out',)
+    assert [wish.found for wish in scored.wishes] == [False, True]
+    np.testing.assert_allclose(values(scored), values(run(scan, replace(settings, query="a blue square"))), atol=1e-3)
+    assert [wish["found"] for wish in scored.notes["wishes"]] == [False, True]
+    assert set(scored.notes["answers"]) == {"a blue square"}
+
+
+def test_anything_counts_as_there_where_nobody_doubts(scan: Scan, settings: Settings) -> None:
+    scored = run(scan, replace(settings, query="a red triangle", fusion=FusionWeights(found_share=0)))
+    assert scored.wishes[0].found and scored.warnings == ()
+
+
+def test_a_query_that_is_no_words_asks_for_nothing(scan: Scan, settings: Settings) -> None:
+    scored = run(scan, replace(settings, query=" ; <image>;"))
+    assert scored.wishes == () and scored.warnings == () and scored.notes["query"] is None
+    assert best(scored, 3) == CIRCLES
+
+
 def test_a_query_with_special_tokens_is_only_words(scan: Scan, settings: Settings) -> None:
     plain = run(scan, replace(settings, query="a blue square"))
     odd = run(scan, replace(settings, query="<image>a blue square<end_of_utterance>"))
@@ -297,9 +366,11 @@ def test_what_is_said_of_blank_frames_is_taken_off() -> None:
     found: list[Judged] = []
     asker = Asker(tiny_vlm(), Store(None), 64)
     subjects = [*blanks, Subject(View(texts[0], seen), "red")]
-    shares = list(asker.judge(subjects, blanks, Context("", "A red circle."), None, CancelToken(), found))
-    assert shares[-1] == 1
-    np.testing.assert_allclose(found[0].yes[:2], 0, atol=1e-4)
-    np.testing.assert_allclose(found[0].rating[:2], 0, atol=1e-4)
-    assert found[0].yes[2] > 2
-    assert found[0].rating[2] > 1
+    asked = [Asked(Context("", "A red circle."), None), Asked(Context("", ""), "a blue square")]
+    steps = list(asker.judge(subjects, blanks, asked, CancelToken(), found))
+    assert steps[-1][0] == 1
+    assert sorted(answer.number for _, answers in steps for answer in answers) == [0, 1, 2]
+    np.testing.assert_allclose(found[0].yes[:, :2], 0, atol=1e-4)
+    np.testing.assert_allclose(found[0].rating[:, :2], 0, atol=1e-4)
+    assert found[0].yes[0, 2] > 2 and found[0].yes[1, 2] < found[0].yes[0, 2] - 2
+    assert found[0].rating[0, 2] > 1

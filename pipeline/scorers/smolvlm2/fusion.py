@@ -68,6 +68,15 @@ def seen(yes: FloatTrack, rating: FloatTrack, yes_share: float) -> tuple[FloatTr
     return part, is_flat(yes, YES_NOISE) and is_flat(rating, RATING_NOISE)
 
 
+def best_of(parts: Sequence[tuple[FloatTrack, bool]]) -> tuple[FloatTrack, bool]:
+    """What answers at least one of several wishes well: the highest of their parts.
+
+    parts: of each wish what `seen` returns, at least one; what tells nothing counts only where none tells anything
+    """
+    telling = [values for values, flat in parts if not flat]
+    return np.max(telling or [values for values, _ in parts], axis=0), not telling
+
+
 def fuse(part: str, values: FloatTrack, flat: bool, signals: Scored, weight: float, signals_weight: float,
          descriptions: Sequence[str]) -> tuple[tuple[ScoredSegment, ...], FloatTrack, bool]:
     """Segments and curve from what the model saw and what the signals measured.

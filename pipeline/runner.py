@@ -27,12 +27,13 @@ from pipeline.export import export
 from pipeline.media.files import check_writable
 from pipeline.media.probe import probe
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
+from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.rendering import Order, check_settings, render_reel
 from pipeline.scan import scan as scan_video
 from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
-from pipeline.selection import Material, select
+from pipeline.selection import select
 from pipeline.settings import Settings
 from pipeline.types import FOCUS_STEP_S, Focus, Reel, Scan, Scored, Segment, VideoInfo, Word
 

@@ -209,6 +209,37 @@ def test_nothing_to_see_is_flat(tmp_path: Path, settings: Settings) -> None:
     assert scored.notes["frames_encoded"] == 1
 
 
+def test_repeated_shots_look_alike_and_others_do_not(tmp_path: Path, settings: Settings) -> None:
+    """Twenty seconds are shown again at the end, in a worse quality."""
+    shown = images()
+    for number, image in enumerate(shown[8:28]):
+        image.save(tmp_path / f"{number}.jpg", quality=50)
+        shown.append(Image.open(tmp_path / f"{number}.jpg"))
+    scored = run(scan_of(shown, tmp_path / "repeated"), settings)
+    assert scored.looks is not None and scored.looks.shape == (68, 96) and scored.looks.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(scored.looks, axis=1), 1, atol=1e-5)
+    alike = scored.looks @ scored.looks.T
+    scene = np.array([*range(12), *range(2, 7)]).repeat(4)
+    same = scene[:, None] == scene[None, :]
+    repeats = alike[np.arange(8, 28), np.arange(48, 68)]
+    assert repeats.min() > settings.duplicate_similarity_seen > np.percentile(alike[~same], 99.9)
+    assert np.median(alike[~same]) < 0.8
+
+
+def test_a_look_is_of_the_second_in_its_own_segment(scan: Scan, settings: Settings) -> None:
+    for frame in scan.frames[20:24]:
+        frame.path.unlink()
+    looks = run(scan, settings).looks
+    assert looks is not None
+    for cut in (4, 8, 12, 16):
+        assert looks[cut - 1] @ looks[cut] < 0.98
+    # Three frames of the four seconds are looked at; each second takes its own or its neighbour's.
+    assert all(len(np.unique(looks[first:first + 4].round(5), axis=0)) == 3 for first in (4, 8, 16))
+    # Of a segment without frames the nearest before or after is taken.
+    np.testing.assert_array_equal(looks[20], looks[19])
+    np.testing.assert_array_equal(looks[23], looks[24])
+
+
 def test_frames_that_cannot_be_read_are_left_out(scan: Scan, settings: Settings) -> None:
     scan.frames[9].path.write_bytes(b"no picture")
     for frame in scan.frames[20:24]:
@@ -225,7 +256,7 @@ def test_a_video_of_which_nothing_can_be_seen(settings: Settings, scan: Scan, fr
     blind = Scan(48.0, 48, scan.scenes, flat_signals(48), frames)
     scored = run(blind, settings, Measured([0.1] * 11 + [0.9]))
     assert [segment.score for segment in scored.segments] == [0.1] * 11 + [0.9]
-    assert not scored.flat
+    assert not scored.flat and scored.looks is None
 
 
 def test_one_segment_only(tmp_path: Path, settings: Settings) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.scorers.base import Scorer
@@ -130,7 +131,8 @@ class _Run:
              "query": "; ".join(self._queries) or None, **_answers(wishes, found), "detail": self._detail_name,
              "image_side": self._gallery.side, "frames_encoded": self._gallery.encoded},
             tuple(Wish(str(wish.asked.query), fusion.per_second(segments, wish.values, len(curve)), wish in found)
-                  for wish in wishes))
+                  for wish in wishes),
+            self._looks(segments, shown, len(curve)))
 
     def _look(self, segments: Sequence[Segment]) -> list[tuple[int, ...]]:
         """Encodes what will be shown, and returns for each segment the numbers of its frames."""
@@ -198,6 +200,24 @@ class _Run:
         """Report how far it is; never less far than before."""
         self._share = max(self._share, share)
         self._report(Progress("score", self._share, doing))
+
+    def _looks(self, segments: Sequence[Segment], shown: Sequence[tuple[int, ...]],
+               seconds: int) -> npt.NDArray[np.float32] | None:
+        """What is seen in each second, (seconds, hidden): the frame nearest to its middle, of the same segment where
+        that has one; None where no frame could be seen.
+        """
+        anywhere = [index for indices in shown for index in indices]
+        if not anywhere:
+            return None
+        known = {index: self._gallery.look(index) for index in set(anywhere)}
+        starts = [segment.start_s for segment in segments]
+        rows = []
+        for second in range(seconds):
+            middle = second + 0.5
+            of = min(max(int(np.searchsorted(starts, middle, "right")) - 1, 0), len(shown) - 1)
+            rows.append(known[min(shown[of] or anywhere,
+                                  key=lambda index: abs(self._scan.frames[index].time_s - middle))])
+        return np.stack(rows)
 
     def _subject(self, indices: Iterable[int]) -> Subject:
         picked = list(indices)

@@ -339,6 +339,23 @@ def test_progress_is_told_and_never_goes_back(scan: Scan, settings: Settings) ->
     assert {progress.stage for progress in told} == {"score"}
 
 
+def test_segments_are_told_as_they_are_judged(scan: Scan, settings: Settings) -> None:
+    told: list[Progress] = []
+    scored = SmolVLM2Scorer(Measured()).score(scan, tiles(48, 4), settings, told.append, CancelToken())
+    batches = [progress.found for progress in told if progress.found]
+    assert len(batches) >= 2
+    found = {segment.interval: segment for batch in batches for segment in batch}
+    assert len(found) == sum(map(len, batches)) == 12
+    assert [found[segment.interval].description for segment in scored.segments] == [
+        segment.description for segment in scored.segments]
+    early = [found[segment.interval].score for segment in scored.segments]
+    assert sorted(np.argsort(early)[-3:].tolist()) == CIRCLES and 0 <= min(early) <= max(early) <= 1
+    assert set(found[scored.segments[0].interval].parts) == {"vlm", "motion"}
+    again: list[Progress] = []
+    SmolVLM2Scorer(Measured()).score(scan, tiles(48, 4), settings, again.append, CancelToken())
+    assert sum(len(progress.found) for progress in again) == 12
+
+
 @pytest.mark.parametrize("after", [1, 5, 12])
 def test_cancelling_stops_it(scan: Scan, settings: Settings, after: int) -> None:
     token, told = CancelToken(), []

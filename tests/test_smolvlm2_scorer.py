@@ -11,10 +11,10 @@ from PIL import Image
 
 from pipeline.errors import Cancelled, ModelError
 from pipeline.progress import CancelToken, Progress, silent
-from pipeline.scorers.smolvlm2 import loading, pixels, prompt
+from pipeline.scorers.smolvlm2 import loading, pixels, prompt, questions
 from pipeline.scorers.smolvlm2.asking import Asked, Asker, Judged, Subject
 from pipeline.scorers.smolvlm2.gallery import Gallery
-from pipeline.scorers.smolvlm2.model import SmolVLM, View
+from pipeline.scorers.smolvlm2.model import Session, SmolVLM, View
 from pipeline.scorers.smolvlm2.questions import Context
 from pipeline.scorers.smolvlm2.scorer import DETAILS, SmolVLM2Scorer
 from pipeline.scorers.smolvlm2.store import Store
@@ -291,6 +291,19 @@ def test_further_queries_share_the_frames(scan: Scan, settings: Settings, monkey
         counts.append(sum(opened))
     # Of each further one only what makes a highlight by it needs the overview's frames once more.
     assert counts[1] <= counts[0] + 3
+
+
+def test_nothing_is_described_twice(scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    described: list[int] = []
+    original = Session.write
+
+    def write(self: Session, text: str, most: int) -> list[str]:
+        described.extend([1] * len(self._mask) if questions.DESCRIBE in text else [])
+        return original(self, text, most)
+
+    monkeypatch.setattr(Session, "write", write)
+    scored = run(scan, replace(settings, query="a person who laughs", cache=False))
+    assert not scored.wishes[0].found and len(described) == 12
 
 
 @pytest.mark.parametrize("query", ["a red triangle", "a person who laughs", "zxqv", "a goal"])

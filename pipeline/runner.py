@@ -193,7 +193,7 @@ def _analyse(video: VideoInfo, settings: Settings, timings: dict[str, float], re
                     if scorer is scorers[-1][0]:
                         raise
                     notices.append(_without(error))
-    report(Progress("score", 1.0, "scored every segment"))
+    report(Progress("score", 1.0, "scored every segment", scored.segments))
     return Analysis(video, scan, scored, timings, (*notices, *scan.warnings, *scored.warnings))
 
 

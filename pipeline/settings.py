@@ -168,6 +168,7 @@ class Settings:
     max_clip_s: float = _number(1, 60, 10.0, "s")
     spread_weight: float = _number(0, 1, 0.15, "score given up to pick from another part of the video")
     duplicate_similarity: float = _number(0.5, 1, 0.985, "cosine above which two looks are one")
+    duplicate_similarity_seen: float = _number(0.5, 1, 0.985, "cosine above which a model's two looks are one")
     repeat_weight: float = _number(0, 1, 1.0, "of its score that a repeated shot loses; at 1 it is left out")
     # (start_s, end_s) of what a person wants in the reel as it is, and of what they don't want to see.
     pinned: tuple[tuple[float, float], ...] = ()
@@ -271,7 +272,7 @@ STAGE_FIELDS: dict[str, frozenset[str]] = {
     "segment": frozenset({"min_segment_s", "max_segment_s"}),
     "score": frozenset({"scorer", "model", "query", "highlight", "device", "weights", "fusion", "detail"}),
     "select": frozenset({"target_s", "max_share", "whole_below_s", "min_clip_s", "max_clip_s", "spread_weight",
-                         "duplicate_similarity", "repeat_weight", "pinned", "banned"}),
+                         "duplicate_similarity", "duplicate_similarity_seen", "repeat_weight", "pinned", "banned"}),
     "speech": frozenset({"speech_model", "speech_language"}),
     "render": frozenset({"render", "copy_tolerance_s", "encoder", "aspect", "framing", "captions", "style", "crf",
                          "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),

@@ -322,6 +322,8 @@ class Scored:
     warnings: for people
     notes: what else the scorer wants kept in the plan, JSON values
     wishes: what was asked for, in the order in which it was; empty where nothing was, or where the scorer can't look
+    looks: (n, d) unit-norm descriptors of what a model sees in each second; None where none looked. What counts as
+        the same look is `Settings.duplicate_similarity_seen`
     """
 
     segments: tuple[ScoredSegment, ...]
@@ -331,6 +333,7 @@ class Scored:
     warnings: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
     wishes: tuple[Wish, ...] = ()
+    looks: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.__main__ import _settings
+from app.__main__ import _settings, main
 from pipeline import presets
 from pipeline.errors import SettingsError
 from pipeline.progress import CancelToken, silent
@@ -99,3 +100,9 @@ def test_an_unknown_preset_is_one_line(call: object) -> None:
     with pytest.raises(SettingsError) as caught:
         call()  # type: ignore[operator]
     assert str(caught.value) == "preset: 'opera' is none of sports, travel, family, gaming, talk, cooking"
+
+
+def test_the_command_line_complains_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["reel", "x.mp4", "-o", str(tmp_path), "--preset", "opera"]) == 2
+    assert capsys.readouterr().err == (
+        "smolreel: preset: 'opera' is none of sports, travel, family, gaming, talk, cooking\n")

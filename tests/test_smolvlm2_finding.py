@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +47,24 @@ def test_the_middle_of_what_is_absent_is_one_of_it() -> None:
 def test_wishes_are_kept_between_runs(tmp_path: Path) -> None:
     segments = (ScoredSegment(0, 2, 0.7, {"query": 1.0}, "a dog"),)
     wishes = (Wish("a dog", np.array([0.25, 1.0]), True), Wish("a \u732b", np.array([0.5, 0.5]), False))
-    scored = Scored(segments, np.array([0.5, 0.75]), ScorerInfo("smolvlm2"), False, ("careful",), {"a": [1]}, wishes)
+    scored = Scored(segments, np.array([0.5, 0.75]), ScorerInfo("smolvlm2"), False, ("careful",), {"a": [1]}, wishes,
+                    np.array([[0.6, 0.8], [1, 0]], dtype=np.float32))
     save_scored(scored, tmp_path)
     loaded = load_scored(tmp_path)
+    np.testing.assert_array_equal(loaded.looks, scored.looks)
+    assert loaded.looks is not None and loaded.looks.dtype == np.float32
     assert [(wish.text, wish.found) for wish in loaded.wishes] == [("a dog", True), ("a \u732b", False)]
     for one, other in zip(loaded.wishes, wishes, strict=True):
         np.testing.assert_array_equal(one.curve, other.curve)
     assert (loaded.segments, loaded.scorer, loaded.warnings, loaded.notes) == (
         segments, scored.scorer, scored.warnings, scored.notes)
+
+
+def test_looks_that_are_lost_are_noticed(tmp_path: Path) -> None:
+    scored = Scored((), np.zeros(1), ScorerInfo("smolvlm2"), looks=np.ones((1, 1), dtype=np.float32))
+    save_scored(scored, tmp_path)
+    (tmp_path / "looks.npz").unlink()
+    with pytest.raises(OSError):
+        load_scored(tmp_path)
+    save_scored(replace(scored, looks=None), tmp_path)
+    assert load_scored(tmp_path).looks is None

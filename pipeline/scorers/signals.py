@@ -61,7 +61,7 @@ class SignalsScorer:
                           {name: mean_over(part, s) for name, part in parts.items()}, text)
             for s, text in zip(segments, words, strict=True)
         )
-        report(Progress("score", 1.0, "comparing what was measured"))
+        report(Progress("score", 1.0, "comparing what was measured", scored))
         warnings = [_BLIND.format(query) for query in settings.queries] + ([_NOTHING_STANDS_OUT] if flat else [])
         return Scored(scored, curve, ScorerInfo(self.name), flat, tuple(warnings))
 

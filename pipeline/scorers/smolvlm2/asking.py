@@ -109,6 +109,8 @@ class Asker:
     store: Store
     side: int
     _describe: str = field(default=prompt.suffix(questions.DESCRIBE), init=False)
+    # Writing takes longest; a second look at the same subjects needs none of it, whether a store remembers or not.
+    _written: dict[str, str] = field(default_factory=dict, init=False)
 
     def _key(self, kind: str, subject: Subject, *texts: str) -> str:
         loaded = self.vlm.loaded
@@ -137,6 +139,12 @@ class Asker:
             self.store.keep_answer(key, answer)
         return questions.tidy(self.vlm.plain(answer)), session
 
+    def _room(self, subjects: Sequence[Subject], choices: Sequence[Choice]) -> int:
+        """How many subjects are run together: each question is taken back before the next is asked."""
+        longest = max(len(self.vlm.encode(subject.view.text)) for subject in subjects)
+        asked = max((len(self.vlm.encode(choice.text)) for choice in choices), default=0)
+        return self.vlm.room(longest + max(asked, len(self.vlm.encode(self._describe))) + MOST_TOKENS)
+
     def odds(self, subjects: Sequence[Subject], things: Sequence[str], cancel: CancelToken) -> FloatTrack:
         """Log-odds of yes to whether each thing is shown, (subjects, things), nothing taken off."""
         choices = [Choice(prompt.suffix(questions.is_it_shown(thing)), self.vlm.yes_no) for thing in things]
@@ -152,9 +160,8 @@ class Asker:
                     self.store.keep_answer(key, value)
 
         if open_rows:
-            longest = max(len(self.vlm.encode(subjects[row].view.text)) for row in open_rows)
-            room = self.vlm.room(longest + sum(len(self.vlm.encode(choice.text)) for choice in choices))
-            for _ in in_batches(open_rows, room, ask, self.vlm.loaded.name):
+            rows = self._room([subjects[row] for row in open_rows], choices)
+            for _ in in_batches(open_rows, rows, ask, self.vlm.loaded.name):
                 cancel.check()
         return np.asarray(found, dtype=np.float64).reshape(len(subjects), len(things))
 
@@ -179,8 +186,7 @@ class Asker:
         for needs in sorted({task.needs for task in pending}):
             group = [task for task in pending if task.needs == needs]
             wanted = [choices[number] for number in needs[0]]
-            length = sum(len(self.vlm.encode(choice.text)) for pair in wanted for choice in pair) + MOST_TOKENS
-            rows = self.vlm.room(len(self.vlm.encode(group[-1].subject.view.text)) + length)
+            rows = self._room([task.subject for task in group], [choice for pair in wanted for choice in pair])
             told = 0
             for count in in_batches(group, rows, lambda batch: self._fetch(batch, choices), self.vlm.loaded.name):
                 cancel.check()
@@ -194,8 +200,10 @@ class Asker:
             reading = self.store.answer(self._judge_key(task.subject, pair))
             if isinstance(reading, list) and len(reading) == 2:
                 task.readings[number] = float(reading[0]), float(reading[1])
-        text = self.store.answer(self._key("describe", task.subject, self._describe)) if task.needs[1] else None
-        task.text = text if isinstance(text, str) else None
+        if task.needs[1]:
+            key = self._key("describe", task.subject, self._describe)
+            text = self._written.get(key) or self.store.answer(key)
+            task.text = text if isinstance(text, str) else None
 
     def _judge_key(self, subject: Subject, pair: Sequence[Choice]) -> str:
         return self._key("judge", subject, *(choice.text for choice in pair))
@@ -212,8 +220,9 @@ class Asker:
                 task.readings[number] = reading[0], reading[1]
                 self.store.keep_answer(self._judge_key(task.subject, choices[number]), reading)
         for task, text in zip(batch, texts, strict=describe):
-            task.text = text
-            self.store.keep_answer(self._key("describe", task.subject, self._describe), text)
+            key = self._key("describe", task.subject, self._describe)
+            task.text = self._written[key] = text
+            self.store.keep_answer(key, text)
 
 
 def _answers(tasks: Sequence[_Open]) -> list[Answer]:

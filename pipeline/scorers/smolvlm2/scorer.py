@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.scorers.base import Scorer
 from pipeline.scorers.smolvlm2 import finding, fusion, pixels, prompt, questions
-from pipeline.scorers.smolvlm2.asking import Asked, Asker, Judged, Subject
+from pipeline.scorers.smolvlm2.asking import Answer, Asked, Asker, Judged, Subject
 from pipeline.scorers.smolvlm2.gallery import Gallery
 from pipeline.scorers.smolvlm2.loading import Loaded, load, locate
 from pipeline.scorers.smolvlm2.model import SmolVLM, View
 from pipeline.scorers.smolvlm2.questions import Context
 from pipeline.scorers.smolvlm2.store import Store
 from pipeline.settings import Settings
-from pipeline.types import FloatTrack, Scan, Scored, ScorerInfo, Segment, Wish
+from pipeline.types import FloatTrack, Scan, Scored, ScoredSegment, ScorerInfo, Segment, Wish
 
 OVERVIEW_FRAMES = 8
 # Shares of the work that are done when frames are encoded, when the video is understood, and when segments are judged
@@ -66,12 +67,14 @@ class SmolVLM2Scorer:
               cancel: CancelToken) -> Scored:
         """Score and describe every segment; see `Scorer.score`.
 
-        `notes` has what the model says of the whole video. Raises ModelError, Cancelled.
+        Segments are reported batch by batch as the model answers; their scores are provisional then, its own reading
+        squashed to 0 to 1, since what counts is how they compare with all others. `notes` has what the model says of
+        the whole video. Raises ModelError, Cancelled.
         """
         # What is asked for is looked for here; the signals need not say that they can't.
         measured = self._signals.score(scan, segments, replace(settings, query=None), silent, cancel)
         vlm = SmolVLM(self.model(settings, report, cancel))
-        return _Run(vlm, scan, settings, report, cancel).score(segments, measured)
+        return _Run(vlm, scan, measured, settings, report, cancel).score(segments)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,8 +95,9 @@ class _Opinion:
 class _Run:
     """One video under one model's eyes."""
 
-    def __init__(self, vlm: SmolVLM, scan: Scan, settings: Settings, report: Report, cancel: CancelToken) -> None:
-        self._vlm, self._scan, self._fusion = vlm, scan, settings.fusion
+    def __init__(self, vlm: SmolVLM, scan: Scan, measured: Scored, settings: Settings, report: Report,
+                 cancel: CancelToken) -> None:
+        self._vlm, self._scan, self._measured, self._fusion = vlm, scan, measured, settings.fusion
         self._report, self._cancel = report, cancel
         self._detail_name = _DETAIL_OF[vlm.loaded.device] if settings.detail == "auto" else settings.detail
         self._detail = DETAILS[self._detail_name]
@@ -106,8 +110,9 @@ class _Run:
         # What a person asks for goes before what makes a highlight in other videos of this kind.
         self._highlight = vlm.plain(settings.highlight or "") or None
 
-    def score(self, segments: Sequence[Segment], measured: Scored) -> Scored:
+    def score(self, segments: Sequence[Segment]) -> Scored:
         """Looks, understands, judges and fuses."""
+        measured = self._measured
         shown = self._look(segments)
         asked = [Asked(self._understand(shown, query), query) for query in self._queries]
         wishes = self._judge(shown, asked, (_UNDERSTOOD, _ANSWERED)) if asked else []
@@ -130,7 +135,8 @@ class _Run:
              "query": "; ".join(self._queries) or None, **_answers(wishes, found), "detail": self._detail_name,
              "image_side": self._gallery.side, "frames_encoded": self._gallery.encoded},
             tuple(Wish(str(wish.asked.query), fusion.per_second(segments, wish.values, len(curve)), wish in found)
-                  for wish in wishes))
+                  for wish in wishes),
+            self._looks(segments, shown, len(curve)))
 
     def _look(self, segments: Sequence[Segment]) -> list[tuple[int, ...]]:
         """Encodes what will be shown, and returns for each segment the numbers of its frames."""
@@ -166,8 +172,9 @@ class _Run:
         found: list[Judged] = []
         if subjects:
             judging = self._asker.judge(subjects, list(blanks.values()), asked, self._cancel, found)
-            for share, _ in judging:
-                self._tell(shares[0] + (shares[1] - shares[0]) * share, "judging segments")
+            for share, answers in judging:
+                self._tell(shares[0] + (shares[1] - shares[0]) * share, "judging segments",
+                           [self._so_far(visible[answer.number], answer, asked[0].query) for answer in answers])
         yes, rating = np.zeros((len(asked), len(shown))), np.zeros((len(asked), len(shown)))
         texts = [""] * len(shown)
         for judged in found:
@@ -194,10 +201,35 @@ class _Run:
                     for row, text in zip(said, own, strict=True)]
         return finding.is_found(evidence, self._fusion.found_share)
 
-    def _tell(self, share: float, doing: str) -> None:
+    def _so_far(self, number: int, answer: Answer, query: str | None) -> ScoredSegment:
+        """What is known of a segment when the model has just answered: its own reading for a score."""
+        old = self._measured.segments[number]
+        score = fusion.provisional(answer.readings, self._fusion.yes_share)
+        return ScoredSegment(old.start_s, old.end_s, score, {"query" if query else "vlm": score, **old.parts},
+                             questions.tidy(answer.text) or old.description)
+
+    def _tell(self, share: float, doing: str, found: Sequence[ScoredSegment] = ()) -> None:
         """Report how far it is; never less far than before."""
         self._share = max(self._share, share)
-        self._report(Progress("score", self._share, doing))
+        self._report(Progress("score", self._share, doing, tuple(found)))
+
+    def _looks(self, segments: Sequence[Segment], shown: Sequence[tuple[int, ...]],
+               seconds: int) -> npt.NDArray[np.float32] | None:
+        """What is seen in each second, (seconds, hidden): the frame nearest to its middle, of the same segment where
+        that has one; None where no frame could be seen.
+        """
+        anywhere = [index for indices in shown for index in indices]
+        if not anywhere:
+            return None
+        known = {index: self._gallery.look(index) for index in set(anywhere)}
+        starts = [segment.start_s for segment in segments]
+        rows = []
+        for second in range(seconds):
+            middle = second + 0.5
+            of = min(max(int(np.searchsorted(starts, middle, "right")) - 1, 0), len(shown) - 1)
+            rows.append(known[min(shown[of] or anywhere,
+                                  key=lambda index: abs(self._scan.frames[index].time_s - middle))])
+        return np.stack(rows)
 
     def _subject(self, indices: Iterable[int]) -> Subject:
         picked = list(indices)

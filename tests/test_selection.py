@@ -127,6 +127,15 @@ def test_a_repeat_gives_way_and_another_moment_in_the_same_view_doesnt() -> None
     assert {int(c.start_s) for c in select(repeated_material(0), replace(settings, repeat_weight=0))} == {10, 50}
 
 
+def test_what_a_model_sees_comes_before_the_descriptor() -> None:
+    settings = Settings(target_s=12, spread_weight=0)
+    source = repeated_material(0)
+    unlike = replace(source, scored=replace(source.scored, looks=np.eye(100, dtype=np.float32)))
+    assert {int(c.start_s) for c in select(unlike, settings)} == {10, 50}
+    alike = replace(unlike, looks=unlike.scored.looks, scored=replace(source.scored, looks=source.looks))
+    assert {int(c.start_s) for c in select(alike, settings)} & {50, 80} == {80}
+
+
 def test_a_moment_is_shown_with_its_run_up() -> None:
     curve = np.full(300, 0.1)
     curve[100:108] = (0.3, 0.4, 0.5, 0.6, 1.0, 0.8, 0.6, 0.4)

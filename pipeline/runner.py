@@ -33,11 +33,15 @@ from pipeline.rendering import Order, check_settings, render_reel
 from pipeline.scan import scan as scan_video
 from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
-from pipeline.selection import select
+from pipeline.selection import budget_s, select
 from pipeline.settings import Settings
 from pipeline.types import FOCUS_STEP_S, Focus, Reel, Scan, Scored, Segment, VideoInfo, Word
 
 REEL_NAME = "reel.mp4"
+# What a reel is told that fills less of its budget.
+_FILLED_SHARE = 0.8
+_SHORT = ("the reel is shorter than it may be: the rest of the video repeats what is shown, was left out by you, or "
+          "could only be shown by cutting words in half")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
     shown = [scene for scene in scan.scenes if scene not in scan.holes]
     clips = select(Material(scan.duration_s, video.fps, shown, scored, scan.signals.looks, scan.heard,
                             scan.signals.rhythm), settings)
+    wanted_s = budget_s(sum(scene.duration_s for scene in shown), settings)
+    short = sum(clip.interval.duration_s for clip in clips) < _FILLED_SHARE * wanted_s
     return Plan(
         video=PlanVideo(str(video.path), video.sha256, scan.duration_s, video.fps, video.width, video.height,
                         video.rotation_deg, video.has_audio),
@@ -127,7 +133,7 @@ def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
         segments=scored.segments,
         curve=tuple(scored.curve.tolist()),
         timings_s=analysis.timings_s,
-        warnings=analysis.warnings,
+        warnings=(*analysis.warnings, *((_SHORT,) if short else ())),
         focus=_focus(scan),
         phrases=scan.heard.phrases,
         document={"notes": dict(scored.notes)} if scored.notes else {},

@@ -191,14 +191,16 @@ class Settler:
     def _pause_starts(self, low_s: float, high_s: float) -> list[float]:
         """Where a clip may well start in each pause: a little before the next phrase, or right after the last one."""
         gaps = self._gaps(low_s, high_s)
-        return [b - min(_LEAD_S, (b - a) / 2) for a, b in gaps if b < math.inf] + [
-            a + _LEFT_S for a, b in gaps if b - a > _LONG_S and a > -math.inf]
+        places = [b - min(_LEAD_S, (b - a) / 2) for a, b in gaps] + [
+            a + _LEFT_S for a, b in gaps if b - a > _LONG_S]
+        return [t for t in places if low_s - _LEAD_S <= t <= high_s]
 
     def _pause_ends(self, low_s: float, high_s: float) -> list[float]:
         """Where a clip may well end in each pause: when the last phrase has died away, or before the next one."""
         gaps = self._gaps(low_s, high_s)
-        return [a + _tail(b - a, _GOOD_TAIL_S) for a, b in gaps if a > -math.inf] + [
-            b - _LEAD_S for a, b in gaps if b - a > _LONG_S and b < math.inf]
+        places = [a + _tail(b - a, _GOOD_TAIL_S) for a, b in gaps] + [
+            b - _LEAD_S for a, b in gaps if b - a > _LONG_S]
+        return [t for t in places if low_s <= t <= high_s]
 
     def _good_start(self, time_s: float) -> bool:
         """Whether a clip that starts here begins no phrase in its middle, nor with the end of one."""

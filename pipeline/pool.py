@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipeline.edges import REACH_S, WORTH_OF_A_SECOND
 from pipeline.knapsack import Row
-from pipeline.repeats import novelty
+from pipeline.repeats import Looks, novelty
 from pipeline.settings import Settings
 from pipeline.types import FloatTrack, Heard, Interval, Scene, Scored
 
@@ -37,7 +37,7 @@ class Material:
     fps: its frames a second; clips are whole frames long
     scenes: what may be shown: those that tile [0, duration_s), without holes in the file
     scored: segments and curve
-    looks: (n, d) unit-norm descriptors, one a second; those of a model, where it looked, come before them
+    looks: (n, d) unit-norm descriptors, one a second; those of a model, where it looked, count beside them
     heard: where people speak and sounds set in
     rhythm: as in Signals
     """
@@ -154,11 +154,13 @@ def kept_worth(material: Material, settings: Settings, pool: Sequence[tuple[Stre
         segments, scores = [segments[i] for i in best], [scores[i] for i in best]
     starts = [scene.start_s for scene in material.scenes]
     scene_of = np.searchsorted(starts, [s.interval.middle_s for s in segments], "right")
-    looks, alike = material.looks, settings.duplicate_similarity
+    looks = [Looks(material.looks, settings.duplicate_similarity)]
     if material.scored.looks is not None:
-        looks, alike = material.scored.looks, settings.duplicate_similarity_seen
-    factors = novelty([s.interval for s in segments], np.array(scores), scene_of.tolist(), looks, alike,
-                      material.rhythm, settings.repeat_weight)
+        # A small model takes a thing in one place for the same thing in another, and a descriptor takes things of one
+        # colour for each other; both together err less than either.
+        looks.append(Looks(material.scored.looks, settings.duplicate_similarity_seen))
+    factors = novelty([s.interval for s in segments], np.array(scores), scene_of.tolist(), looks, material.rhythm,
+                      settings.repeat_weight)
     middles = np.arange(count) + 0.5
     for segment, factor in zip(segments, factors.tolist(), strict=True):
         kept[np.searchsorted(middles, segment.start_s):np.searchsorted(middles, segment.end_s)] = factor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +21,26 @@ _LEAST_CHANGE = (0.002, 2.0)
 _COMPARED = 6
 
 
-def novelty(segments: Sequence[Interval], scores: FloatTrack, scene_of: Sequence[int], looks: npt.NDArray[np.float32],
-            alike: float, rhythm: FloatTrack | None, weight: float) -> FloatTrack:
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What each second looks like.
+
+    table: (m, d) unit-norm descriptors, one a second
+    alike: cosine from which two of them are one
+    """
+
+    table: npt.NDArray[np.float32]
+    alike: float
+
+
+def novelty(segments: Sequence[Interval], scores: FloatTrack, scene_of: Sequence[int], looks: Sequence[Looks],
+            rhythm: FloatTrack | None, weight: float) -> FloatTrack:
     """How much of its worth each segment keeps beside the better ones, 0 to 1.
 
     segments: n of them
     scores: (n,)
     scene_of: (n,) the scene that each lies in; what is in one scene is no repeat of itself
-    looks: (m, d) unit-norm descriptors, one a second
-    alike: cosine from which two looks are one
+    looks: one or more kinds of descriptor; segments look alike where they do in every kind
     rhythm: (k, 2) motion and loudness, one row every RHYTHM_STEP_S; None where unknown
     weight: share of its worth that a repeat loses, 0 to 1
 
@@ -38,15 +50,19 @@ def novelty(segments: Sequence[Interval], scores: FloatTrack, scene_of: Sequence
     kept = np.ones(len(segments))
     if weight <= 0 or len(segments) < 2:
         return kept
-    views = np.stack([_look(segment, looks) for segment in segments])
-    similar = views @ views.T >= alike
+    similar = np.ones((len(segments), len(segments)), dtype=bool)
+    closeness = np.zeros((len(segments), len(segments)), dtype=np.float32)
+    for kind in looks:
+        views = np.stack([_look(segment, kind.table) for segment in segments])
+        closeness = views @ views.T
+        similar &= closeness >= kind.alike
     scenes = np.asarray(scene_of)
     first = np.zeros(len(segments), dtype=bool)
     starts = np.array([segment.start_s for segment in segments])
     for i in np.lexsort((starts, -np.asarray(scores).round(6))).tolist():
         same_view = np.flatnonzero(first & similar[i] & (scenes != scenes[i]))
         if len(same_view):
-            closest = same_view[np.argsort(-(views[same_view] @ views[i]), kind="stable")[:_COMPARED]]
+            closest = same_view[np.argsort(-closeness[i, same_view], kind="stable")[:_COMPARED]]
             if any(same_rhythm(segments[i], segments[j], rhythm) for j in closest.tolist()):
                 kept[i] = 1 - weight
                 continue

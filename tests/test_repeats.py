@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.repeats import novelty, same_rhythm
+from pipeline.repeats import Looks, novelty, same_rhythm
 from pipeline.types import Interval
 
 
@@ -38,7 +38,8 @@ def rhythm(again: np.ndarray) -> np.ndarray:
 def kept(again: np.ndarray, scores: tuple[float, ...] = (0.9, 0.8, 0.5), weight: float = 0.7, alike: bool = True,
          scenes: tuple[int, ...] = (0, 1, 2)) -> list[float]:
     """What the segments keep of their worth."""
-    return novelty(SEGMENTS, np.array(scores), scenes, looks(alike), 0.985, rhythm(again), weight).round(3).tolist()
+    return novelty(SEGMENTS, np.array(scores), scenes, [Looks(looks(alike), 0.985)], rhythm(again),
+                   weight).round(3).tolist()
 
 
 def test_a_repeat_loses_its_weight_and_the_better_one_nothing() -> None:
@@ -67,6 +68,13 @@ def test_looks_and_scenes_come_first() -> None:
     same = tracks(6, 1)
     assert kept(same, alike=False) == [1, 1, 1]
     assert kept(same, scenes=(0, 0, 1)) == [1, 1, 1]
+
+
+def test_every_kind_of_look_must_agree() -> None:
+    both = [Looks(looks(), 0.985), Looks(looks(alike=False), 0.985)]
+    scores, table = np.array([0.9, 0.8, 0.5]), rhythm(tracks(6, 1))
+    assert novelty(SEGMENTS, scores, (0, 1, 2), both, table, 1.0).tolist() == [1, 1, 1]
+    assert novelty(SEGMENTS, scores, (0, 1, 2), both[:1] * 2, table, 1.0).tolist() == [1, 0, 1]
 
 
 def test_a_shift_doesn_t_hide_a_repeat_nor_does_its_length() -> None:

@@ -21,7 +21,7 @@ from pipeline.cache import (
     save_words,
     stage_key,
 )
-from pipeline.errors import ModelError, PlanError
+from pipeline.errors import Cancelled, ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
 from pipeline.media.files import check_writable
@@ -281,7 +281,12 @@ def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, repo
                    warnings=tuple(dict.fromkeys((*plan.warnings, *reel.warnings))))
     plan = plan.with_notes(render=dict(reel.notes))
     with _timed(timings, "export"):
-        exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel)
+        try:
+            exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel)
+        except Cancelled:
+            # A reel without its plan is half of what was asked for.
+            reel.path.unlink(missing_ok=True)
+            raise
     plan.write(folder / FILE_NAME)
     return Result(plan, reel, exported)
 

@@ -68,7 +68,8 @@ class SmolVLM2Scorer:
         """
         measured = self._signals.score(scan, segments, settings, silent, cancel)
         vlm = SmolVLM(self.model(settings, report, cancel))
-        return _Run(vlm, scan, settings, report, cancel).score(segments, measured)
+        with vlm.stopping(cancel):
+            return _Run(vlm, scan, settings, report, cancel).score(segments, measured)
 
 
 class _Run:

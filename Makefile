@@ -8,7 +8,7 @@ READY_DEV := $(VENV)/.ready-dev
 VIDEO ?= assets/sample.mp4
 OUT ?= out
 
-.PHONY: run reel setup speech test check lint types browser clean
+.PHONY: run reel setup test check lint types browser clean
 
 run: $(READY)
 	$(BIN)/python -m app ui
@@ -17,10 +17,6 @@ reel: $(READY)
 	$(BIN)/python -m app reel -o "$(OUT)" -- "$(VIDEO)"
 
 setup: $(READY)
-
-# Captions of spoken words need a package more.
-speech: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-speech.txt
 
 test: $(READY_DEV) browser
 	$(BIN)/python -m pytest
@@ -48,7 +44,7 @@ $(READY): requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(READY_DEV): $(READY) requirements-dev.txt requirements-speech.txt
+$(READY_DEV): $(READY) requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

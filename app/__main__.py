@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import signal
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from app.console import Console, JsonConsole, RichConsole
 from app.limits import Limits, auth_from_environment, parse_auth
 from app.presenters import one_line
 from pipeline import Cancelled, CancelToken, Plan, Settings, SmolReelError, Style, make_reel, read_plan, render
-from pipeline.errors import FFmpegError
+from pipeline.errors import FFmpegError, SettingsError
 from pipeline.settings import ASPECTS, CAPTIONS, EXPORTS, FRAMINGS, RENDERS
 
 DONE, FAULT, BAD_INPUT, CANCELLED = 0, 1, 2, 130
@@ -41,6 +42,8 @@ def reel(
     scorer: Annotated[str | None, typer.Option(help="auto, smolvlm2 or signals.")] = None,
     model: Annotated[str | None, typer.Option(metavar="ID_OR_DIR", help="SmolVLM2 model.")] = None,
     query: Annotated[str | None, typer.Option(metavar="TEXT", help="What to look for.")] = None,
+    pin: Annotated[list[str] | None, typer.Option(metavar="FROM-TO", help="Always in the reel: 1:05-1:20.")] = None,
+    ban: Annotated[list[str] | None, typer.Option(metavar="FROM-TO", help="Never in the reel.")] = None,
     render_mode: Annotated[str | None, typer.Option("--render", help=f"{', '.join(RENDERS)}.")] = None,
     aspect: Annotated[str | None, typer.Option(help=f"Shape of the reel: {', '.join(ASPECTS)}.")] = None,
     framing: Annotated[str | None, typer.Option(help=f"How another shape is filled: {', '.join(FRAMINGS)}.")] = None,
@@ -64,6 +67,7 @@ def reel(
                          speech_language=speech_language, export=_names(export), device=device, detail=detail,
                          style=_style(title=title, closing=closing, font=font,
                                       music=music and music.absolute()),
+                         pinned=_stretches(pin, "--pin"), banned=_stretches(ban, "--ban"),
                          cache=False if no_cache else None, cache_dir=cache_dir)
     jobs = [
         (path.name, lambda console, token, path=path, name=name: make_reel(
@@ -194,6 +198,23 @@ def _style(**given: Any) -> Style | None:
 def _names(text: str | None) -> tuple[str, ...] | None:
     """A list of names that commas part."""
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _stretches(texts: list[str] | None, option: str) -> tuple[tuple[float, float], ...] | None:
+    """Stretches of the video, each written as from-to in seconds or on the clock; None where none were given."""
+    if not texts:
+        return None
+    return tuple(_stretch(part.strip(), option) for text in texts for part in text.split(",") if part.strip())
+
+
+def _stretch(text: str, option: str) -> tuple[float, float]:
+    """Such as 65-80, 1:05-1:20 or 1:02:05-1:02:20.5."""
+    found = re.fullmatch(r"((?:\d+:){0,2}\d+(?:\.\d+)?)\s*-\s*((?:\d+:){0,2}\d+(?:\.\d+)?)", text)
+    if not found:
+        raise SettingsError(f"{text!r} is no stretch of a video; write it as 1:05-1:20", option)
+    start_s, end_s = (sum(float(unit) * 60 ** n for n, unit in enumerate(reversed(clock.split(":"))))
+                      for clock in found.groups())
+    return start_s, end_s
 
 
 def _folder_names(videos: list[Path]) -> list[str]:

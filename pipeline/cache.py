@@ -18,12 +18,12 @@ import numpy as np
 from pipeline.errors import OutputError
 from pipeline.media.files import disk_error
 from pipeline.settings import Settings
-from pipeline.types import SampledFrame, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Signals, Word
+from pipeline.types import Heard, Interval, SampledFrame, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Signals, Word
 
 T = TypeVar("T")
 
 # Raise a stage's number when its code changes what it returns: what older code left behind is then not found.
-STAGE_VERSIONS = {"scan": 2, "segment": 1, "score": 2, "speech": 1}
+STAGE_VERSIONS = {"scan": 3, "segment": 1, "score": 3, "speech": 1}
 
 
 # What readers raise over files that are torn, or altered by other hands.
@@ -102,6 +102,8 @@ def save_scan(scan: Scan, folder: Path) -> None:
         "frames": [[frame.time_s, frame.path.name] for frame in scan.frames],
         "holes": [[s.start_s, s.end_s] for s in scan.holes],
         "warnings": list(scan.warnings),
+        "phrases": [[p.start_s, p.end_s] for p in scan.heard.phrases],
+        "onsets": list(scan.heard.onsets),
     }
     tracks = {name: track for name, track in asdict(scan.signals).items() if track is not None}
     try:
@@ -121,7 +123,9 @@ def load_scan(folder: Path) -> Scan:
         if frame.path.stat().st_size == 0:
             raise ValueError(f"{frame.path} is empty")
     scenes, holes = (tuple(Scene(a, b) for a, b in facts[name]) for name in ("scenes", "holes"))
-    return Scan(facts["duration_s"], facts["frame_count"], scenes, signals, frames, holes, tuple(facts["warnings"]))
+    heard = Heard(tuple(Interval(a, b) for a, b in facts["phrases"]), tuple(facts["onsets"]))
+    return Scan(facts["duration_s"], facts["frame_count"], scenes, signals, frames, holes, tuple(facts["warnings"]),
+                heard)
 
 
 def save_scored(scored: Scored, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.errors import PlanError
 from pipeline.media.files import write_whole
-from pipeline.types import Clip, Focus, Scene, ScoredSegment, ScorerInfo
+from pipeline.types import Clip, Focus, Interval, Scene, ScoredSegment, ScorerInfo
 
 VERSION = 1
 FILE_NAME = "plan.json"
@@ -55,6 +55,7 @@ class Plan:
     timings_s: seconds that each stage took
     warnings: for people
     focus: where in the picture things happen, for reels of another shape; None where unknown
+    phrases: stretches of speech without a pause, which edges of clips shouldn't lie in, in time order
     document: the JSON that the plan was read from; what SmolReel doesn't know of it is kept when it is written again
     """
 
@@ -69,6 +70,7 @@ class Plan:
     timings_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     focus: Focus | None = None
+    phrases: tuple[Interval, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -102,6 +104,8 @@ class Plan:
                 "boxes": [[round(share, _SHARE_DIGITS) for share in box] for box in self.focus.boxes],
                 "weights": [round(weight, _SHARE_DIGITS) for weight in self.focus.weights],
             }
+        if self.phrases:
+            ours["phrases"] = [[phrase.start_s, phrase.end_s] for phrase in self.phrases]
         rounded: dict[str, Any] = _rounded(ours)
         return _overlaid(self.document, rounded)
 
@@ -173,8 +177,17 @@ def _parse(document: Any, folder: Path) -> Plan:
                    for k, v in _mapping(top.get("timings_s", {}), "timings_s").items()},
         warnings=tuple(str(w) for w in _list(top.get("warnings", []), "warnings")),
         focus=_focus(top["focus"]) if top.get("focus") is not None else None,
+        phrases=tuple(_phrase(p, f"phrases[{i}]") for i, p in enumerate(_list(top.get("phrases", []), "phrases"))),
         document=top,
     )
+
+
+def _phrase(value: Any, where: str) -> Interval:
+    """A stretch of speech: [start_s, end_s]."""
+    entry = _list(value, where)
+    if len(entry) != 2:
+        raise _Fault(f"{where} has {len(entry)} entries and must be [start_s, end_s]")
+    return Interval(*_bounds({"start_s": entry[0], "end_s": entry[1]}, where))
 
 
 def _focus(value: Any) -> Focus:

@@ -121,7 +121,8 @@ def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
     settings = settings or Settings()
     video, scan, scored = analysis.video, analysis.scan, analysis.scored
     shown = [scene for scene in scan.scenes if scene not in scan.holes]
-    clips = select(Material(scan.duration_s, video.fps, shown, scored, scan.signals.looks), settings)
+    clips = select(Material(scan.duration_s, video.fps, shown, scored, scan.signals.looks, scan.heard,
+                            scan.signals.rhythm), settings)
     return Plan(
         video=PlanVideo(str(video.path), video.sha256, scan.duration_s, video.fps, video.width, video.height,
                         video.rotation_deg, video.has_audio),
@@ -134,6 +135,7 @@ def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
         timings_s=analysis.timings_s,
         warnings=analysis.warnings,
         focus=_focus(scan),
+        phrases=scan.heard.phrases,
         document={"notes": dict(scored.notes)} if scored.notes else {},
     )
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import cv2
 
 from pipeline.errors import InputError
+from pipeline.hearing import Ear
 from pipeline.media.files import disk_error
 from pipeline.media.frames import Picture, Sound, decode, shown_bgr, small_bgr
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.scenes import CutFinder
 from pipeline.settings import Settings
 from pipeline.signals import SAMPLE_RATE, PictureMeter, SoundMeter
-from pipeline.types import Interval, SampledFrame, Scan, VideoInfo
+from pipeline.types import Heard, Interval, SampledFrame, Scan, VideoInfo
 
 # Pixels of the picture that is measured: cuts and motion show as well at this size as at any other.
 _SMALL_AREA = 320 * 180
@@ -31,7 +32,7 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     Raises InputError where no frame can be decoded, OutputError where frames can't be written, Cancelled.
     """
     eye = _Eye(video, settings, frame_dir)
-    sounds = SoundMeter()
+    sounds, ear = SoundMeter(), Ear()
     warnings: list[str] = []
     told_at, heard = 0.0, False
     for event in decode(video, SAMPLE_RATE, cancel):
@@ -43,6 +44,7 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
         elif isinstance(event, Sound):
             heard = True
             sounds.push(event.time_s, event.samples)
+            ear.push(event.time_s, event.samples)
         else:
             warnings.append(_TELL[event.kind].format(max(0.0, event.time_s)))
             if event.kind == "video":
@@ -53,7 +55,8 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     if video.has_audio and not heard:
         warnings.append("the sound can't be decoded; scenes are judged by the picture alone")
     duration_s = eye.last_s + video.frame_s
-    signals = eye.pictures.finish(duration_s, sounds.finish(duration_s) if heard else None)
+    words, level = ear.finish(duration_s) if heard else (Heard(), None)
+    signals = eye.pictures.finish(duration_s, sounds.finish(duration_s) if heard else None, level)
     report(Progress("scan", 1.0, "looking for scenes"))
     holes = [gap for gap in eye.gaps if _is_hole(gap, sounds if heard else None)]
     for hole in holes:
@@ -63,7 +66,7 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
                         "that stretch is left out")
     scenes = eye.cuts.finish(duration_s)
     empty = tuple(s for s in scenes if any(hole.overlap_s(s) > 0.9 * s.duration_s for hole in holes))
-    return Scan(duration_s, eye.count, scenes, signals, tuple(eye.frames), empty, tuple(warnings))
+    return Scan(duration_s, eye.count, scenes, signals, tuple(eye.frames), empty, tuple(warnings), words)
 
 
 def _is_hole(gap: Interval, sounds: SoundMeter | None) -> bool:

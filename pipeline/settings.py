@@ -161,6 +161,10 @@ class Settings:
     max_clip_s: float = _number(1, 60, 10.0, "s")
     spread_weight: float = _number(0, 1, 0.15, "score given up to pick from another part of the video")
     duplicate_similarity: float = _number(0.5, 1, 0.985, "cosine above which two looks are one")
+    repeat_weight: float = _number(0, 1, 1.0, "of its score that a repeated shot loses; at 1 it is left out")
+    # (start_s, end_s) of what a person wants in the reel as it is, and of what they don't want to see.
+    pinned: tuple[tuple[float, float], ...] = ()
+    banned: tuple[tuple[float, float], ...] = ()
 
     # speech
     speech_model: str | None = None
@@ -191,6 +195,11 @@ class Settings:
         _validate(self)
         object.__setattr__(self, "cache_dir", Path(self.cache_dir))
         object.__setattr__(self, "export", _exports(self.export))
+        for name in ("pinned", "banned"):
+            object.__setattr__(self, name, _stretches(getattr(self, name), name))
+        for a, b in ((a, b) for a in self.pinned for b in self.banned):
+            if max(a[0], b[0]) < min(a[1], b[1]):
+                raise SettingsError(f"{a[0]:g} to {a[1]:g} s can't be both pinned and banned", "pinned")
         if self.speech_language is not None and self.speech_language not in SPEECH_LANGUAGES:
             raise SettingsError(f"{self.speech_language!r} is no language code that Whisper knows; give one such as "
                                 "en, de or ja", "speech_language")
@@ -213,7 +222,8 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """Every setting that shapes the result, as JSON values; where the cache lies doesn't."""
-        values = asdict(self) | {"export": list(self.export)}
+        values = asdict(self) | {"export": list(self.export), "pinned": [list(bounds) for bounds in self.pinned],
+                                 "banned": [list(bounds) for bounds in self.banned]}
         return {name: value for name, value in values.items() if name not in ("cache", "cache_dir")}
 
     @classmethod
@@ -239,7 +249,7 @@ STAGE_FIELDS: dict[str, frozenset[str]] = {
     "segment": frozenset({"min_segment_s", "max_segment_s"}),
     "score": frozenset({"scorer", "model", "query", "device", "weights", "fusion", "detail"}),
     "select": frozenset({"target_s", "max_share", "whole_below_s", "min_clip_s", "max_clip_s", "spread_weight",
-                         "duplicate_similarity"}),
+                         "duplicate_similarity", "repeat_weight", "pinned", "banned"}),
     "speech": frozenset({"speech_model", "speech_language"}),
     "render": frozenset({"render", "copy_tolerance_s", "encoder", "aspect", "framing", "captions", "style", "crf",
                          "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),
@@ -261,6 +271,22 @@ def _exports(names: Any) -> tuple[str, ...]:
         if name not in EXPORTS:
             raise SettingsError(f"{name!r} is none of {', '.join(EXPORTS)}", "export")
     return tuple(name for name in EXPORTS if name in names)
+
+
+def _stretches(values: Any, name: str) -> tuple[tuple[float, float], ...]:
+    """Stretches of the video, in the order given."""
+    found = []
+    for value in values if isinstance(values, Sequence) and not isinstance(values, str) else [values]:
+        try:
+            start_s, end_s = map(float, value)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"{value!r} is no stretch of a video; give its start and end in seconds",
+                                name) from error
+        if not (0 <= start_s < end_s < math.inf):
+            raise SettingsError(f"{start_s:g} to {end_s:g} s is no stretch of a video; its end must be above its "
+                                "start", name)
+        found.append((start_s, end_s))
+    return tuple(found)
 
 
 def _from_mapping(kind: type[Any], values: Any, name: str) -> Any:

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.focus import FocusMeter
-from pipeline.types import FloatTrack, Signals
+from pipeline.types import RHYTHM_STEP_S, FloatTrack, Signals
 
 SAMPLE_RATE = 16_000
 SILENCE_DB = -70.0
+_NO_SOUND_DB = -90.0
 
 _FFT = 1024
 _HOP = 512
@@ -50,6 +51,7 @@ class PictureMeter:
         self._seconds: dict[int, _Second] = {}
         self._last: npt.NDArray[np.uint8] | None = None
         self._next_look_s = 0.0
+        self._beats: dict[int, list[float]] = {}
 
     def push(self, time_s: float, image: npt.NDArray[np.uint8]) -> None:
         """Take the next frame: (h, w, 3) BGR, small."""
@@ -60,6 +62,7 @@ class PictureMeter:
             second.changes += 1
             second.change_sum += change
             second.change_max = max(second.change_max, change)
+            _add(self._beats, int(time_s / RHYTHM_STEP_S), change)
         self._last = grey
         self._focus.push(time_s, grey)
         if time_s >= self._next_look_s or second.looks == 0:
@@ -74,10 +77,12 @@ class PictureMeter:
         self._last = None
         self._focus.skip()
 
-    def finish(self, duration_s: float, sound: tuple[FloatTrack, FloatTrack] | None) -> Signals:
+    def finish(self, duration_s: float, sound: tuple[FloatTrack, FloatTrack] | None,
+               level: FloatTrack | None = None) -> Signals:
         """The tracks, ceil(duration_s) long; a second without a frame shows what the one before it showed.
 
         sound: loudness and onset strength, from SoundMeter; None where there is no sound
+        level: dB below full scale every 10 ms, from Ear; None where there is no sound
         """
         count = max(1, math.ceil(duration_s - 1e-6))
         shown = self._seconds.get(min(self._seconds, default=0), _Second())
@@ -94,8 +99,21 @@ class PictureMeter:
         return Signals(
             motion=motion, sharpness=facts[:, 0], brightness=facts[:, 1], contrast=facts[:, 2], colour=facts[:, 3],
             novelty=_novelty(table), loudness_db=loudness, onset=onset, looks=table,
-            focus=self._focus.finish(duration_s),
+            focus=self._focus.finish(duration_s), rhythm=self._rhythm(duration_s, level),
         )
+
+    def _rhythm(self, duration_s: float, level: FloatTrack | None) -> FloatTrack:
+        """Motion and loudness every RHYTHM_STEP_S, (k, 2); a step without a frame moves as the one before it."""
+        count = max(1, math.ceil(duration_s / RHYTHM_STEP_S - 1e-6))
+        table = np.full((count, 2), (0.0, _NO_SOUND_DB))
+        for i in range(count):
+            total, frames = self._beats.get(i, (0.0, 0.0))
+            table[i, 0] = total / frames if frames else table[i - 1, 0] if i else 0.0
+        if level is not None:
+            ratio = round(RHYTHM_STEP_S * 100)
+            power = 10 ** (np.pad(level, (0, max(0, count * ratio - len(level))), mode="edge")[:count * ratio] / 10)
+            table[:, 1] = 10 * np.log10(power.reshape(count, ratio).mean(axis=1))
+        return table
 
 
 class SoundMeter:

@@ -19,6 +19,8 @@ FloatTrack = npt.NDArray[np.float64]
 
 # Where things happen in the picture is measured twice a second: a figure that runs is elsewhere a second later.
 FOCUS_STEP_S = 0.5
+# The rhythm of sound and motion is kept at this step: syllables and strokes show in it.
+RHYTHM_STEP_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ class Signals:
     onset: strength of sudden rises in the sound's spectrum (spectral flux), 0 or more; None without audio
     looks: (n, d) unit-norm descriptors of what the second looks like, to tell near-duplicates
     focus: (m, 5) where things happen, one row every FOCUS_STEP_S: a box and a weight as in `Focus`; None where unknown
+    rhythm: (k, 2) motion and loudness as above, one row every RHYTHM_STEP_S; loudness is -90 where there is no sound;
+        None where unknown
     """
 
     motion: FloatTrack
@@ -178,6 +182,7 @@ class Signals:
     onset: FloatTrack | None
     looks: npt.NDArray[np.float32]
     focus: FloatTrack | None = None
+    rhythm: FloatTrack | None = None
 
     def __len__(self) -> int:
         return len(self.motion)
@@ -208,6 +213,18 @@ class Focus:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What of the sound decides where a clip may begin and end.
+
+    phrases: stretches of speech without a pause, in time order; they don't overlap
+    onsets: instants at which a sound sets in, speech aside, in time order
+    """
+
+    phrases: tuple[Interval, ...] = ()
+    onsets: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SampledFrame:
     """A frame that the scan put aside, upright, with square pixels and in SDR.
 
@@ -230,6 +247,7 @@ class Scan:
     frames: about `Settings.sample_fps` a second, and one for every scene of half a second or more, in time order
     holes: those of the scenes in which the file shows nothing: neither frames nor sound
     warnings: what went wrong without stopping the pass, for people
+    heard: where people speak and sounds set in; empty where there is no sound
     """
 
     duration_s: float
@@ -239,6 +257,7 @@ class Scan:
     frames: tuple[SampledFrame, ...]
     holes: tuple[Scene, ...] = ()
     warnings: tuple[str, ...] = ()
+    heard: Heard = field(default_factory=Heard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,15 @@ def test_a_plan_rendered_again(tmp_path: Path, video: Path) -> None:
     assert done.returncode == 0 and "0:01.2" in done.stdout
 
 
+def test_pinned_and_banned(tmp_path: Path, video: Path) -> None:
+    run("reel", video, "-o", tmp_path, "--target", "8", "--scorer", "signals", "--pin", "0:01-0:02.5,13-14", "--ban",
+        "8-12", "--render", "encode")
+    clips = json.loads((tmp_path / "my clip" / "plan.json").read_text())["clips"]
+    assert [1, 2.5] in [[c["start_s"], c["end_s"]] for c in clips]
+    assert any(c["start_s"] <= 13 and c["end_s"] >= 14 for c in clips)
+    assert not any(c["start_s"] < 12 and c["end_s"] > 8 for c in clips)
+
+
 def test_exports(tmp_path: Path, video: Path) -> None:
     names = ["clips.zip", "reel.srt", "reel.vtt", "chapters.txt", "reel.csv", "reel.edl", "reel.fcpxml", "reel.otio",
              "contact-sheet.png", "preview.gif", "reel.html"]
@@ -160,6 +169,8 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, video: Path) -> None:
     (["reel", "a.mp4", "-o", "out", "--scorer", "magic"], "scorer"),
     (["reel", "a.mp4", "-o", "out", "--export", "srt,docx"], "export: 'docx'"),
     (["reel", "a.mp4", "-o", "out", "--nonsense"], "--nonsense"),
+    (["reel", "a.mp4", "-o", "out", "--pin", "soon"], "--pin: 'soon' is no stretch"),
+    (["reel", "a.mp4", "-o", "out", "--pin", "1:00-2:00", "--ban", "90-95.5"], "both pinned and banned"),
     (["reel", "assets/sample.mp4", "-o", "out", "--scorer", "smolvlm2", "--model", "./gone"], "./gone: is no folder"),
     (["reel", "assets/sample.mp4", "-o", "out", "--scorer", "smolvlm2", "--model", "assets"], "holds no config.json"),
     (["render", "gone.json", "-o", "out"], "gone.json"),

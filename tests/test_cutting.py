@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -24,7 +25,7 @@ from pipeline.rendering.cutting import (
     sound_run,
 )
 from pipeline.rendering.order import Unsuitable
-from pipeline.types import Clip, Scene
+from pipeline.types import Clip, Interval, Scene
 
 BASE = Fraction(1, 25)
 SOUND = Fraction(1, 48_000)
@@ -95,6 +96,22 @@ def test_a_start_never_moves_into_another_clip() -> None:
     stretch = Stretch(pictures(250, 25), ())
     plan = Plan(PlanVideo("x"), (clip(3.3, 6.3), clip(1.0, 3.2)))
     assert cut_s(best_cut(stretch, plan.clips[0], room_of(plan.clips[0], plan, 1.0), BASE, 0.0))[0] == 4.0
+
+
+def test_no_bound_moves_into_a_phrase() -> None:
+    stretch = Stretch(pictures(250, 25), ())
+    quiet = Plan(PlanVideo("x"), (clip(3.3, 6.3),))
+    # At the keyframe at 3.0 somebody speaks, at the one at 4.0 nobody does; neither at 6.3, but right before.
+    talk = replace(quiet, phrases=(Interval(2.5, 3.2), Interval(5.5, 6.1)))
+    assert cut_s(best_cut(stretch, quiet.clips[0], room_of(quiet.clips[0], quiet, 1.0), BASE, 0.0))[0] == 3.0
+    begin_s, end_s = cut_s(best_cut(stretch, talk.clips[0], room_of(talk.clips[0], talk, 1.0), BASE, 0.0))
+    assert begin_s == 4.0 and end_s >= 6.1
+    # A phrase that the plan cuts is no reason to refuse.
+    torn = replace(talk, phrases=(Interval(2.5, 3.5),))
+    assert cut_s(best_cut(stretch, torn.clips[0], room_of(torn.clips[0], torn, 1.0), BASE, 0.0))[0] == 3.0
+    everywhere = replace(talk, phrases=(Interval(2.0, 3.2), Interval(3.6, 6.2)))
+    with pytest.raises(Unsuitable, match="no keyframe"):
+        best_cut(stretch, talk.clips[0], room_of(talk.clips[0], everywhere, 1.0), BASE, 0.0)
 
 
 def test_the_best_second_is_kept() -> None:

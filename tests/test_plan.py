@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from pipeline.errors import PlanError
 from pipeline.plan import Plan, PlanVideo, read_plan
 from pipeline.settings import Settings
-from pipeline.types import Clip, Focus, Scene, ScoredSegment, ScorerInfo
+from pipeline.types import Clip, Focus, Interval, Scene, ScoredSegment, ScorerInfo
 
 KEYS = {"version", "video", "settings", "scorer", "scenes", "segments", "curve", "clips", "timings_s", "warnings",
-        "focus"}
+        "focus", "phrases"}
 
 
 def a_plan() -> Plan:
@@ -29,7 +29,8 @@ def a_plan() -> Plan:
         settings=Settings().to_json(), scorer=ScorerInfo("signals"), scenes=(Scene(0, 9), Scene(9, 20)),
         segments=(ScoredSegment(0, 9, 0.7, {"motion": 0.5}, "x"), ScoredSegment(9, 20, 0.2, {}, "y")),
         curve=(0.1, 0.9), timings_s={"scan": 1.5}, warnings=("careful",),
-        focus=Focus(0.5, ((0.5, 0.25, 0.125, 1.0), (0.3, 0.4, 0.0, 0.6)), (0.75, 0.0)))
+        focus=Focus(0.5, ((0.5, 0.25, 0.125, 1.0), (0.3, 0.4, 0.0, 0.6)), (0.75, 0.0)),
+        phrases=(Interval(1.5, 3.25), Interval(3.5, 4.0)))
 
 
 def written(tmp_path: Path, change: dict[str, Any] | None = None) -> Path:
@@ -80,6 +81,8 @@ def test_a_plan_by_hand_needs_only_bounds(tmp_path: Path) -> None:
     ({"clips": [{"start_s": True, "end_s": 2}]}, "must be a number"),
     ({"clips": [{"start_s": 1, "end_s": 10**400}]}, "must be a number"),
     ({"unknown": float("nan")}, "NaN is not allowed"),
+    ({"phrases": [[1, 2, 3]]}, r"phrases\[0\] has 3 entries"),
+    ({"phrases": [[2, 1]]}, r"phrases\[0\] goes from 2 to 1 s"),
     ({"focus": []}, "focus is list"),
     ({"focus": {"boxes": []}}, "focus.step_s is None"),
     ({"focus": {"step_s": 0, "boxes": []}}, "focus.step_s is 0 and must be above 0"),

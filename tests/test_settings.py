@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 
 import pytest
@@ -33,6 +34,22 @@ def test_json_round_trip() -> None:
     assert Settings.from_json({**settings.to_json(), "of_a_later_version": 1}) == settings
     with pytest.raises(SettingsError):
         Settings.from_json({"weights": 3})
+
+
+@pytest.mark.parametrize(("values", "says"), [
+    ({"pinned": 3}, "3 is no stretch"), ({"pinned": ((1, 2, 3),)}, "no stretch"), ({"banned": ((5, 5),)}, "5 to 5 s"),
+    ({"banned": ((-1, 5),)}, "-1 to 5 s"), ({"banned": (("a", "b"),)}, "no stretch"),
+    ({"banned": ((0, float("inf")),)}, "to inf s"),
+    ({"pinned": ((1, 5),), "banned": ((4, 8),)}, "both pinned and banned")])
+def test_stretches_that_make_no_sense(values: dict[str, object], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        Settings(**values)
+
+
+def test_stretches_survive_json() -> None:
+    settings = Settings(pinned=[[1, 2]], banned=((3, 4.5), (6, 7)))
+    assert settings.pinned == ((1.0, 2.0),)
+    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
 def test_every_setting_that_shapes_the_result_belongs_to_one_stage() -> None:

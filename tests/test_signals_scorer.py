@@ -114,6 +114,20 @@ def test_what_is_rare_is_noticed() -> None:
     assert noticeable("motion", changed(calm, slice(300, 301), 0.05)) < 0.2
 
 
+def test_one_moment_in_an_hour_is_noticed() -> None:
+    calm = np.random.default_rng(0).uniform(0.001, 0.002, 3600)
+    burst = changed(calm, slice(3000, 3008), 0.05)
+    assert noticeable("motion", burst) == 1
+    assert comparable(burst)[3000:3008].min() > 0.95 and comparable(burst)[:3000].max() < 0.6
+
+
+def test_a_still_picture_is_flat_although_its_encoder_breathes() -> None:
+    still = np.zeros(60)
+    signals = replace(even(), motion=still, colour=still, novelty=still, onset=still, loudness_db=still - 70,
+                      sharpness=np.tile([3.15, 2.98, 3.0], 20))
+    assert score(signals).flat
+
+
 def test_a_rare_burst_of_motion_outdoes_small_differences() -> None:
     """Nine seconds of ten minutes, among sound and looks that vary by what is hardly noticed."""
     rng = np.random.default_rng(1)

@@ -14,11 +14,12 @@ CORE = sorted((ROOT / "pipeline").rglob("*.py"))
 
 # A stage and the modules that are parts of it alone.
 STAGES = {
-    "scan": ("pipeline.scan", "pipeline.scenes", "pipeline.signals", "pipeline.focus"),
+    "scan": ("pipeline.scan", "pipeline.scenes", "pipeline.signals", "pipeline.focus",
+             "pipeline.hearing"),
     "segments": ("pipeline.segments",),
     "scorers": ("pipeline.scorers",),
     "speech": ("pipeline.speech",),
-    "selection": ("pipeline.selection", "pipeline.knapsack"),
+    "selection": ("pipeline.selection", "pipeline.knapsack", "pipeline.edges", "pipeline.peaks", "pipeline.repeats"),
     "rendering": ("pipeline.rendering",),
     "export": ("pipeline.export",),
 }

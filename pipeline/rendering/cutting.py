@@ -33,12 +33,18 @@ class Room:
     earliest_s: below which its start would show another scene, or what another clip shows
     tolerance_s: how far its start may move, and how much of its end may go
     worth: interest over time, one value every `step_s`; empty where unknown
+    phrases: stretches of speech that its bounds must not come to lie in
     """
 
     earliest_s: float
     tolerance_s: float
     worth: Sequence[float]
     step_s: float
+    phrases: Sequence[Interval] = ()
+
+    def cuts_words(self, time_s: float) -> bool:
+        """Whether a bound at this time would cut a phrase."""
+        return any(phrase.start_s < time_s < phrase.end_s for phrase in self.phrases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +81,17 @@ def runs(pictures: Sequence[Unit]) -> list[list[Cut]]:
 
 
 def room_of(clip: Clip, plan: Plan, tolerance_s: float) -> Room:
-    """How far a clip may move in its plan: not over a cut that it doesn't cross already, nor into another clip."""
+    """How far a clip may move in its plan: not over a cut that it doesn't cross already, nor into another clip, nor
+    into a phrase that neither of its bounds cuts already.
+    """
     bounds = [0.0]
     first_shown_s = clip.start_s + min(0.1, clip.interval.duration_s / 2)
     bounds += [scene.start_s for scene in plan.scenes if scene.start_s <= first_shown_s]
     bounds += [other.end_s for other in plan.clips if other.end_s <= clip.start_s + 1e-3]
-    return Room(max(bounds), tolerance_s, plan.curve, plan.step_s)
+    phrases = [phrase for phrase in plan.phrases if phrase.end_s > clip.start_s - tolerance_s
+               and phrase.start_s < clip.end_s + tolerance_s
+               and not any(phrase.start_s < bound < phrase.end_s for bound in (clip.start_s, clip.end_s))]
+    return Room(max(bounds), tolerance_s, plan.curve, plan.step_s, phrases)
 
 
 def best_cut(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s: float) -> Cut:
@@ -89,8 +100,8 @@ def best_cut(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s:
     base: of the picture stream
     origin_s: of the video, on the container's clock
 
-    Raises Unsuitable where no keyframe lies within the tolerance without crossing a cut or losing the clip's best
-    second.
+    Raises Unsuitable where no keyframe lies within the tolerance without crossing a cut, cutting a phrase or losing
+    the clip's best second.
     """
     frame_s = _frame_s(stretch.pictures, base)
     best_s = _best_second(clip, room)
@@ -98,11 +109,13 @@ def best_cut(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s:
     for run in runs(stretch.pictures):
         start_s = float(run[0].start * base) - origin_s
         moved_s = start_s - clip.start_s
-        if abs(moved_s) > room.tolerance_s or start_s < room.earliest_s - _EXACT * frame_s:
+        if (abs(moved_s) > room.tolerance_s or start_s < room.earliest_s - _EXACT * frame_s
+                or room.cuts_words(start_s)):
             continue
         # A frame that starts before the clip's end belongs to it, and the selection's ends lie half a frame inside.
         latest_s = min(clip.end_s + _NEAREST * frame_s, start_s + clip.interval.duration_s + _EXACT * frame_s)
-        fitting = [cut for cut in run if float(cut.end * base) - origin_s <= latest_s]
+        fitting = [cut for cut in run if float(cut.end * base) - origin_s <= latest_s
+                   and not room.cuts_words(float(cut.end * base) - origin_s)]
         if not fitting:
             continue
         end_s = float(fitting[-1].end * base) - origin_s

@@ -12,11 +12,12 @@ from pipeline.settings import Settings
 from pipeline.types import FloatTrack, Interval, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Segment, Signals
 
 # The least difference at which a person notices that a signal changes at all: seconds that differ by less are equals,
-# and a signal that spreads less (5th to 99th percentile) counts for less, in proportion, so that noise isn't blown up
-# into a difference.
+# and a signal that spreads less (from its 5th percentile to its highest) counts for less, in proportion, so that
+# noise isn't blown up into a difference.
 _NOTICEABLE = {"motion": 0.008, "loudness": 4.0, "onset": 0.03, "novelty": 0.02, "colour": 6.0, "sharpness": 0.5}
-# Below this share of noticeable change, all signals together, scores are noise.
-_FLAT_BELOW = 0.25
+# Below this share of noticeable change in every signal, or by weight in all together, scores are noise: an encoder's
+# keyframes change the sharpness of a still picture by a third of what is noticed.
+_FLAT_BELOW, _FLAT_TOGETHER = 0.25, 0.06
 
 _BLACK, _BLANK, _FROZEN, _SILENT_DB = 0.05, 0.02, 0.0008, -55.0
 _DULL_BLACK, _DULL_BLANK, _DULL_STILL = 0.1, 0.3, 0.5
@@ -49,7 +50,7 @@ class SignalsScorer:
         parts = {name: comparable(track, _NOTICEABLE[name]) for name, track in tracks.items()}
         trust = {name: noticeable(name, track) for name, track in tracks.items()}
         fused = fuse(parts, trust, asdict(settings.weights)) * interest(scan.signals)
-        flat = is_flat(fused, trust)
+        flat = is_flat(fused, trust, asdict(settings.weights))
         curve = np.full(len(fused), 0.5) if flat else stretched(smoothed(fused, scan.scenes))
         words = describe(segments, {name: tracks[name] for name in tracks if trust[name] >= 1}, scan.signals)
         scored = tuple(
@@ -85,7 +86,7 @@ def comparable(track: FloatTrack, least: float = 0.0) -> FloatTrack:
         return np.full(len(track), 0.5)
     ordered = np.sort(track)
     rank = (np.searchsorted(ordered, track - least, "left") + np.searchsorted(ordered, track + least, "right") - 1) / 2
-    low, high = np.percentile(track, [5, 99.5])
+    low, high = np.percentile(track, 5), highest(track, 0.005, 3)
     place = np.clip((track - low) / max(high - low, 1e-12), 0, 1)
     return np.asarray(0.5 * rank / (len(track) - 1) + 0.5 * place)
 
@@ -95,8 +96,13 @@ def noticeable(name: str, track: FloatTrack) -> float:
 
     What is worth showing is rare: a signal that speaks up in one second of fifty has been noticed all the same.
     """
-    low, high = np.percentile(track, [5, 99])
+    low, high = np.percentile(track, 5), highest(track, 0.01, 6)
     return float(min(1.0, (high - low) / _NOTICEABLE[name]))
+
+
+def highest(track: FloatTrack, share: float, most: int) -> float:
+    """The value that a share of the seconds lies above, or `most` of them: a moment is as long in a longer video."""
+    return float(np.sort(track)[-max(1, min(most, round(share * len(track))))])
 
 
 def fuse(parts: Mapping[str, FloatTrack], trust: Mapping[str, float], weights: Mapping[str, float]) -> FloatTrack:
@@ -119,9 +125,11 @@ def interest(signals: Signals) -> FloatTrack:
     return factor
 
 
-def is_flat(fused: FloatTrack, trust: Mapping[str, float]) -> bool:
+def is_flat(fused: FloatTrack, trust: Mapping[str, float], weights: Mapping[str, float]) -> bool:
     """Whether the fused scores carry no information."""
-    return max(trust.values()) < _FLAT_BELOW or bool(np.ptp(fused) < 1e-9)
+    total = sum(weights[name] for name in trust)
+    together = sum(weights[name] * trust[name] for name in trust) / total if total > 0 else 0.0
+    return max(trust.values()) < _FLAT_BELOW or together < _FLAT_TOGETHER or bool(np.ptp(fused) < 1e-9)
 
 
 def smoothed(track: FloatTrack, scenes: Sequence[Scene]) -> FloatTrack:

@@ -1,4 +1,4 @@
-"""Captions of what is said in a reel's clips, by Whisper: an optional part (`make speech`)."""
+"""Captions of what is said in a reel's clips, by Whisper."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Spoken:
 
 
 def check(video: VideoInfo, settings: Settings, report: Report, cancel: CancelToken) -> None:
-    """Raise ModelError where `transcribe` would for want of a package or a model, which is fetched now."""
+    """Raise ModelError where `transcribe` would for want of a model, which is fetched now."""
     if video.has_audio:
         find(settings.speech_model, report, cancel)
 

@@ -95,7 +95,6 @@ def load(found: Found, wanted_device: str, report: Report, cancel: CancelToken) 
 
 def has_speech(samples: npt.NDArray[np.float32]) -> bool:
     """Whether anybody speaks, (n,) samples at SAMPLE_RATE, by Silero's detector, which needs no weights of ours."""
-    _library()
     from faster_whisper.vad import get_speech_timestamps
 
     return bool(get_speech_timestamps(samples, _vad_options()))
@@ -142,12 +141,9 @@ def hear(model: Any, found: Found, samples: npt.NDArray[np.float32], language: s
 
 
 def _library() -> Any:
-    """faster-whisper; ModelError where it isn't installed."""
-    try:
-        import faster_whisper
-    except ImportError as error:
-        raise ModelError("captions of spoken words need the package faster-whisper, which can't be loaded here; "
-                         "install it with `make speech` or `pip install -r requirements-speech.txt`") from error
+    """faster-whisper, which takes a second to load."""
+    import faster_whisper
+
     return faster_whisper
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeline import Analysis, Clip, Plan, Settings, SmolReelError, choose
+from pipeline import Analysis, Clip, Plan, Settings, SettingsError, SmolReelError, choose
 from pipeline.export.words import clock
 from pipeline.types import Interval, Scene, ScoredSegment
 
@@ -259,10 +259,14 @@ def retarget(draft: Draft, analysis: Analysis, settings: Settings) -> Draft:
 
     analysis: of the draft's video, with the scores that `settings` ask for
 
-    The person's order of clips that stay is kept; new ones come in by time.
+    The person's order of clips that stay is kept; new ones come in by time. Raises EditError where all is left out.
     """
-    asked = replace(settings, banned=draft.left_out, pinned=draft.chosen)
-    plan = choose(analysis, asked)
+    try:
+        plan = choose(analysis, replace(settings, banned=draft.left_out, pinned=draft.chosen))
+    except SettingsError as error:
+        if error.subject != "banned":
+            raise
+        raise EditError("nothing of the video is left to choose from; take a moment in, or undo") from error
     # Only this draft is bound by what was left out; the plan is written with what the person set.
     plan = replace(plan, settings=settings.to_json())
     touched = {bounds: reason for which, reason in ((draft.taken_in, TOOK_IN), (draft.trimmed, TRIMMED))
@@ -356,9 +360,9 @@ def _is_among(clip: Clip, stretches: Sequence[Bounds]) -> bool:
 
 
 def _untouched(draft: Draft, clip: Clip) -> Draft:
-    """The draft as if the person had neither taken in nor trimmed the clip."""
+    """The draft as if the person had neither taken in nor trimmed what the clip shows."""
     def others(stretches: Sequence[Bounds]) -> tuple[Bounds, ...]:
-        return tuple(bounds for bounds in stretches if not _is_among(clip, (bounds,)))
+        return tuple(bounds for bounds in stretches if _overlap_s(clip.interval, bounds) < _SAME_S)
 
     return replace(draft, taken_in=others(draft.taken_in), trimmed=others(draft.trimmed))
 

@@ -33,8 +33,6 @@ _OPEN_S, _MODEL_S = 0.5, 8.0
 # How far a guess may be off, and what was measured.
 _GUESS_LOW, _GUESS_HIGH = 0.4, 3.0
 _SPREAD = 0.2
-# A stage this short says nothing of its rate.
-_LEAST_S = 0.02
 _SLOW_STAGES = ("scan", "score")
 
 
@@ -87,7 +85,7 @@ class Rates:
             kept = self._read()
             for stage in ran:
                 took = timings_s.get(stage, 0.0)
-                if stage in work and took >= _LEAST_S:
+                if stage in work and took > 0:
                     key = _key(stage, settings)
                     kept[key] = [*kept.get(key, []), took / work[stage]][-_KEPT:]
             # An estimate is a comfort: a full disk must not end the run that was to be remembered.

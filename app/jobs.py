@@ -78,6 +78,8 @@ class Jobs:
         Raises Refused where that is more than the limits allow, or too much waits already; OutputError.
         """
         source = Path(source)
+        if self._closed.is_set():
+            raise Refused("SmolReel is closing. Start it again, then try again.")
         self.limits.check(settings)
         try:
             self.limits.check_size(source.stat().st_size, name)
@@ -214,8 +216,6 @@ class Jobs:
         """Put a job into its lane."""
         with self._news:
             self._check_room(job.owner)
-            if self._closed.is_set():
-                raise Refused("SmolReel is closing. Start it again, then try again.")
             self._jobs[job.id] = job
             self._foresee(job)
             self._lanes[self._lane_of(job)].append(job)

@@ -85,7 +85,7 @@ class Limits:
     def check_length(self, duration_s: float, name: str) -> None:
         """Raise Refused for a video that is too long."""
         if duration_s > self.max_minutes * 60 + 1:
-            raise Refused(f"is {duration_s / 60:.0f} minutes long and this page takes at most {self.max_minutes:g}; "
+            raise Refused(f"is {_minutes(duration_s)} minutes long and this page takes at most {self.max_minutes:g}; "
                           "cut it into parts", name)
 
     def check_query(self, query: str | None) -> None:
@@ -97,6 +97,11 @@ class Limits:
     def check(self, settings: Settings) -> None:
         """Raise Refused for settings that ask for too much."""
         self.check_query(settings.query)
+
+
+def _minutes(duration_s: float) -> str:
+    """Minutes of a length, no more exact than they are said."""
+    return f"{duration_s / 60:.0f}" if duration_s >= 90 else f"{duration_s / 60:.1g}"
 
 
 def megabytes(amount: float) -> str:

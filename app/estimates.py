@@ -54,9 +54,11 @@ class Estimate:
 
     def words(self) -> str:
         """The estimate for people, such as "about 4 minutes; measured on this machine"."""
+        likely = _rounded(self.seconds)
         if self.measured:
-            return f"about {_rounded(self.seconds)}; measured on this machine"
-        return f"about {_rounded(self.seconds)}, at most {_rounded(self.high)}; a guess until the first run"
+            return f"{likely}; measured on this machine"
+        most = _rounded(self.high).removeprefix("about ")
+        return f"{likely}{'' if likely.endswith(most) else f', at most {most}'}; a guess until the first run"
 
 
 class Rates:
@@ -187,13 +189,11 @@ def _rounded(seconds: float) -> str:
     if seconds < 7.5:
         return "a few seconds"
     if seconds < 52.5:
-        return f"{max(10, 5 * round(seconds / 5))} seconds"
+        return f"about {5 * round(seconds / 5)} seconds"
     minutes = seconds / 60
     if minutes < 1.5:
-        return "a minute"
-    if minutes < 50:
-        return f"{round(minutes) if minutes < 12 else 5 * round(minutes / 5)} minutes"
+        return "about a minute"
+    if minutes < 52.5:
+        return f"about {round(minutes) if minutes < 12 else 5 * round(minutes / 5)} minutes"
     half_hours = round(minutes / 30)
-    if half_hours == 2:
-        return "an hour"
-    return f"{half_hours / 2:g} hours"
+    return "about an hour" if half_hours == 2 else f"about {half_hours / 2:g} hours"

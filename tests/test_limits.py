@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 
+from app.__main__ import BAD_INPUT, DONE, main
 from app.limits import Limits, Refused, auth_from_environment, parse_auth
 from pipeline import Settings, SettingsError
 
@@ -65,3 +69,33 @@ def test_a_malformed_password_is_told_but_not_quoted(text: str) -> None:
 def test_a_malformed_password_in_the_environment() -> None:
     with pytest.raises(SettingsError, match=r"^SMOLREEL_AUTH: "):
         auth_from_environment({"SMOLREEL_AUTH": "ann"})
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["--auth", "ann:"], "--auth: is not of the form"), (["--keep-minutes", "90"], "--keep-minutes: '90.0' is not"),
+    (["--max-upload-mb", "0"], "--max-upload-mb: '0.0' is not"), (["--max-minutes", "many"], "--max-minutes"),
+])
+def test_the_page_does_not_start_with_them(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ui", *options]) == BAD_INPUT
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("smolreel: ") and said in line
+
+
+def test_nor_with_a_malformed_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SMOLREEL_QUEUE", "endless")
+    assert main(["ui"]) == BAD_INPUT
+    assert "SMOLREEL_QUEUE: 'endless' is not a whole number from 1 to 1000" in capsys.readouterr().err
+
+
+def test_what_was_given_reaches_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, object] = {}
+    page = types.ModuleType("app.ui")
+    page.launch = lambda host, port, **options: seen.update(options)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "app.ui", page)
+    monkeypatch.setenv("SMOLREEL_AUTH", "bob:secret")
+    monkeypatch.setenv("SMOLREEL_MAX_MINUTES", "9")
+    assert main(["ui", "--max-upload-mb", "50", "--mcp"]) == DONE
+    assert seen == {"browser": True, "limits": Limits(max_upload_mb=50, max_minutes=9), "auth": ("bob", "secret"),
+                    "mcp": True}
+    assert main(["ui", "--auth", "ann:other"]) == DONE
+    assert seen["auth"] == ("ann", "other") and seen["mcp"] is False

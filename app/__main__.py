@@ -19,7 +19,18 @@ import typer
 from app.console import Console, JsonConsole, RichConsole
 from app.limits import Limits, auth_from_environment, parse_auth
 from app.presenters import one_line
-from pipeline import Cancelled, CancelToken, Plan, Settings, SmolReelError, Style, make_reel, read_plan, render
+from pipeline import (
+    Cancelled,
+    CancelToken,
+    Plan,
+    Settings,
+    SmolReelError,
+    Style,
+    make_reel,
+    presets,
+    read_plan,
+    render,
+)
 from pipeline.errors import FFmpegError, SettingsError
 from pipeline.settings import ASPECTS, CAPTIONS, EXPORTS, FRAMINGS, RENDERS
 
@@ -41,7 +52,8 @@ def reel(
     target: Annotated[float | None, typer.Option(metavar="SECONDS", help="Length of the reel at most.")] = None,
     scorer: Annotated[str | None, typer.Option(help="auto, smolvlm2 or signals.")] = None,
     model: Annotated[str | None, typer.Option(metavar="ID_OR_DIR", help="SmolVLM2 model.")] = None,
-    query: Annotated[str | None, typer.Option(metavar="TEXT", help="What to look for.")] = None,
+    preset: Annotated[str | None, typer.Option(help=f"Kind of video: {', '.join(presets.NAMES)}.")] = None,
+    query: Annotated[str | None, typer.Option(metavar="TEXT", help="What to look for; several parted by ;.")] = None,
     pin: Annotated[list[str] | None, typer.Option(metavar="FROM-TO", help="Always in the reel: 1:05-1:20.")] = None,
     ban: Annotated[list[str] | None, typer.Option(metavar="FROM-TO", help="Never in the reel.")] = None,
     render_mode: Annotated[str | None, typer.Option("--render", help=f"{', '.join(RENDERS)}.")] = None,
@@ -62,8 +74,8 @@ def reel(
     json: Json = False,
 ) -> None:
     """Make a highlight reel of each VIDEO: OUT/<name>/reel.mp4 and plan.json."""
-    settings = _settings(target_s=target, scorer=scorer, model=model, query=query, render=render_mode, aspect=aspect,
-                         framing=framing, captions=captions, speech_model=speech_model,
+    settings = _settings(preset, target_s=target, scorer=scorer, model=model, query=query, render=render_mode,
+                         aspect=aspect, framing=framing, captions=captions, speech_model=speech_model,
                          speech_language=speech_language, export=_names(export), device=device, detail=detail,
                          style=_style(title=title, closing=closing, font=font,
                                       music=music and music.absolute()),
@@ -184,9 +196,10 @@ def _attempt(subject: str, work: Callable[[Console, CancelToken], Any], console:
     return DONE
 
 
-def _settings(**given: Any) -> Settings:
-    """Settings from what was given on the command line."""
-    return Settings().with_given(**given)
+def _settings(preset: str | None, **given: Any) -> Settings:
+    """Settings from what was given on the command line, which wins over the preset."""
+    defaults = Settings() if preset is None else presets.with_preset(Settings(), preset)
+    return defaults.with_given(**given)
 
 
 def _style(**given: Any) -> Style | None:

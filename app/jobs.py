@@ -200,7 +200,8 @@ class Jobs:
             job.task = Task(kind, job.source, job.name, job.folder / str(job.version + 1), settings, job.video, draft,
                             job.outcome.analysis, job.outcome.analysed)
             job.state, job.token, job.pace = WAITING, CancelToken(), Pace()
-            job.progress, job.error, job.began, job.estimate, job.partly = None, None, None, None, set()
+            job.progress, job.error, job.began, job.estimate = None, None, None, None
+            job.partly, job.known = set(), {}
             return self._enqueue(job)
 
     def _check_room(self, owner: str) -> None:
@@ -307,6 +308,10 @@ class Jobs:
         with self._lock:
             job.progress = event
             job.pace.push(event, time.monotonic())
+            if event.found:
+                # The same segment can come again, with a better score.
+                job.known.update(((segment.start_s, segment.end_s), segment) for segment in event.found)
+                job.found = best_first(job.known.values())
             if event.fraction is not None and 0 < event.fraction < 1:
                 job.partly.add(event.stage)
 

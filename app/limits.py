@@ -31,7 +31,7 @@ class Limits:
     queue: runs that may wait, beside the one that is at work
     keep_minutes: how long a video and its reels are kept once its first reel is done
     per_visitor: runs of one visitor that wait or are at work
-    query_chars: characters of what a visitor asks for in words
+    query_chars: characters of all that a visitor asks for in words; settings bound each wish
     """
 
     max_upload_mb: float = _limit(1, 1e6, 4000, "SMOLREEL_MAX_UPLOAD_MB", "--max-upload-mb")
@@ -39,7 +39,7 @@ class Limits:
     queue: int = _limit(1, 1000, 20, "SMOLREEL_QUEUE", None)
     keep_minutes: float = _limit(1, 60, 60, "SMOLREEL_KEEP_MINUTES", "--keep-minutes")
     per_visitor: int = _limit(1, 100, 3, None, None)
-    query_chars: int = _limit(1, 10_000, 500, None, None)
+    query_chars: int = _limit(1, 10_000, 4100, None, None)
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -92,7 +92,7 @@ class Limits:
         """Raise Refused for a query that no model would read to its end."""
         length = len(query or "")
         if length > self.query_chars:
-            raise Refused(f"what you look for is {length:,} characters long; say it in at most {self.query_chars}")
+            raise Refused(f"what you look for is {length:,} characters long; say it in at most {self.query_chars:,}")
 
     def check(self, settings: Settings) -> None:
         """Raise Refused for settings that ask for too much."""

@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,19 @@ import numpy as np
 from pipeline.errors import OutputError
 from pipeline.media.files import disk_error
 from pipeline.settings import Settings
-from pipeline.types import Heard, Interval, SampledFrame, Scan, Scene, Scored, ScoredSegment, ScorerInfo, Signals, Word
+from pipeline.types import (
+    Heard,
+    Interval,
+    SampledFrame,
+    Scan,
+    Scene,
+    Scored,
+    ScoredSegment,
+    ScorerInfo,
+    Signals,
+    Wish,
+    Word,
+)
 
 T = TypeVar("T")
 
@@ -130,9 +142,13 @@ def load_scan(folder: Path) -> Scan:
 
 def save_scored(scored: Scored, folder: Path) -> None:
     """Write a scorer's result. Raises OutputError."""
-    facts = {**asdict(scored), "curve": scored.curve.tolist()}
+    wishes = [{"text": wish.text, "curve": wish.curve.tolist(), "found": wish.found} for wish in scored.wishes]
+    facts = {**asdict(replace(scored, wishes=(), looks=None)), "curve": scored.curve.tolist(), "wishes": wishes,
+             "looks": scored.looks is not None}
     try:
         (folder / "scored.json").write_text(json.dumps(facts))
+        if scored.looks is not None:
+            np.savez(folder / "looks.npz", looks=scored.looks)
     except OSError as error:
         raise disk_error(error, folder) from error
 
@@ -140,6 +156,10 @@ def save_scored(scored: Scored, folder: Path) -> None:
 def load_scored(folder: Path) -> Scored:
     """Read what `save_scored` wrote; raises one of _TORN where it is torn."""
     facts = json.loads((folder / "scored.json").read_text())
+    looks = None
+    if facts["looks"]:
+        with np.load(folder / "looks.npz", allow_pickle=False) as arrays:
+            looks = arrays["looks"]
     return Scored(
         segments=tuple(ScoredSegment(**segment) for segment in facts["segments"]),
         curve=np.array(facts["curve"], dtype=np.float64),
@@ -147,6 +167,9 @@ def load_scored(folder: Path) -> Scored:
         flat=facts["flat"],
         warnings=tuple(facts["warnings"]),
         notes=facts["notes"],
+        wishes=tuple(Wish(wish["text"], np.array(wish["curve"], dtype=np.float64), wish["found"])
+                     for wish in facts["wishes"]),
+        looks=looks,
     )
 
 

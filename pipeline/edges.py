@@ -27,7 +27,8 @@ _BEFORE_ONSET_S = 0.04
 # What a place at an onset or a cut is worth, and what each second of distance costs, in seconds of best material.
 _WORTH_OF_A_SNAP = 0.1
 _COST_OF_MOVING = 0.02
-_WORTH_OF_A_SECOND = 0.1
+# What a second is worth whatever its score, so that the budget is used.
+WORTH_OF_A_SECOND = 0.1
 # A clip is never made shorter for the sake of a pause.
 _SHORTEST_S = 0.6
 
@@ -98,7 +99,7 @@ class Settler:
     def __post_init__(self) -> None:
         self._starts = [phrase.start_s for phrase in self.heard.phrases]
         self._ends = [phrase.end_s for phrase in self.heard.phrases]
-        self._total = np.concatenate([[0.0], np.cumsum(self.worth + _WORTH_OF_A_SECOND)])
+        self._total = np.concatenate([[0.0], np.cumsum(self.worth + WORTH_OF_A_SECOND)])
 
     def settle(self, choices: Sequence[Choice], limits: Limits) -> list[Interval]:
         """The clips with their edges where a cut goes unnoticed, in the order of `choices`.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.errors import Cancelled
+from pipeline.types import ScoredSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,14 @@ class Progress:
     stage: "probe", "scan", "score", "select", "speech", "render" or "export"
     fraction: share of this stage that is done, 0 to 1; None where the end isn't known
     message: what is being done, for people, without a trailing full stop
+    found: segments of which something became known since the last event, to be shown as they come; their scores may
+        be provisional, and a later event may have the same segments again
     """
 
     stage: str
     fraction: float | None
     message: str = ""
+    found: tuple[ScoredSegment, ...] = ()
 
 
 Report = Callable[[Progress], object]

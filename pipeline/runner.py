@@ -27,16 +27,21 @@ from pipeline.export import export
 from pipeline.media.files import check_writable
 from pipeline.media.probe import probe
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
+from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.rendering import Order, check_settings, render_reel
 from pipeline.scan import scan as scan_video
 from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
-from pipeline.selection import Material, select
+from pipeline.selection import budget_s, select
 from pipeline.settings import Settings
 from pipeline.types import FOCUS_STEP_S, Focus, Reel, Scan, Scored, Segment, VideoInfo, Word
 
 REEL_NAME = "reel.mp4"
+# What a reel is told that fills less of its budget.
+_FILLED_SHARE = 0.8
+_SHORT = ("the reel is shorter than it may be: the rest of the video repeats what is shown, was left out by you, or "
+          "could only be shown by cutting words in half")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,8 @@ def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
     shown = [scene for scene in scan.scenes if scene not in scan.holes]
     clips = select(Material(scan.duration_s, video.fps, shown, scored, scan.signals.looks, scan.heard,
                             scan.signals.rhythm), settings)
+    wanted_s = budget_s(sum(scene.duration_s for scene in shown), settings)
+    short = sum(clip.interval.duration_s for clip in clips) < _FILLED_SHARE * wanted_s
     return Plan(
         video=PlanVideo(str(video.path), video.sha256, scan.duration_s, video.fps, video.width, video.height,
                         video.rotation_deg, video.has_audio),
@@ -133,7 +140,7 @@ def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
         segments=scored.segments,
         curve=tuple(scored.curve.tolist()),
         timings_s=analysis.timings_s,
-        warnings=analysis.warnings,
+        warnings=(*analysis.warnings, *((_SHORT,) if short else ())),
         focus=_focus(scan),
         phrases=scan.heard.phrases,
         document={"notes": dict(scored.notes)} if scored.notes else {},
@@ -209,7 +216,7 @@ def _analyse(video: VideoInfo, settings: Settings, timings: dict[str, float], re
                     if scorer is scorers[-1][0]:
                         raise
                     notices.append(_without(error))
-    report(Progress("score", 1.0, "scored every segment"))
+    report(Progress("score", 1.0, "scored every segment", scored.segments))
     return Analysis(video, scan, scored, timings, (*notices, *scan.warnings, *scored.warnings))
 
 

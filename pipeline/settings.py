@@ -32,6 +32,8 @@ SPEECH_LANGUAGES = (
 )
 # A reel is about its clips: a closing card is at most this share of it.
 _CARD_SHARE = 0.25
+# Words for a model: more of them would crowd out what is seen.
+_MOST_QUERIES, _MOST_LETTERS = 8, 500
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DETAILS = ("auto", "fast", "balanced", "full")
 
@@ -80,6 +82,8 @@ class FusionWeights:
     query: float = _number(0, 10, 0.85, "")
     signals: float = _number(0, 10, 0.25, "")
     yes_share: float = _number(0, 1, 0.6, "of the model's part that is its yes or no; its 1-to-5 rating is the rest")
+    found_share: float = _number(0, 1, 0.6, "of how sure the model is of its own descriptions, that it must be of what "
+                                            "was asked for, or that counts as not there; 0 takes it for there")
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -147,7 +151,10 @@ class Settings:
     # score
     scorer: str = _choice(SCORERS, "auto")
     model: str | None = None
+    # What to look for, in words: one query, or several that ";" parts.
     query: str | None = None
+    # What a highlight is, in words, where no query says what to look for; a model that sees finds out where None.
+    highlight: str | None = None
     device: str = _choice(DEVICES, "auto")
     weights: SignalWeights = field(default_factory=SignalWeights)
     fusion: FusionWeights = field(default_factory=FusionWeights)
@@ -161,6 +168,7 @@ class Settings:
     max_clip_s: float = _number(1, 60, 10.0, "s")
     spread_weight: float = _number(0, 1, 0.15, "score given up to pick from another part of the video")
     duplicate_similarity: float = _number(0.5, 1, 0.985, "cosine above which two looks are one")
+    duplicate_similarity_seen: float = _number(0.5, 1, 0.985, "cosine above which a model's two looks are one")
     repeat_weight: float = _number(0, 1, 1.0, "of its score that a repeated shot loses; at 1 it is left out")
     # (start_s, end_s) of what a person wants in the reel as it is, and of what they don't want to see.
     pinned: tuple[tuple[float, float], ...] = ()
@@ -200,6 +208,12 @@ class Settings:
         for a, b in ((a, b) for a in self.pinned for b in self.banned):
             if max(a[0], b[0]) < min(a[1], b[1]):
                 raise SettingsError(f"{a[0]:g} to {a[1]:g} s can't be both pinned and banned", "pinned")
+        _check_text(self.query, "query")
+        _check_text(self.highlight, "highlight", _MOST_LETTERS)
+        if len(self.queries) > _MOST_QUERIES:
+            raise SettingsError(f"{len(self.queries)} queries are more than {_MOST_QUERIES}; give fewer", "query")
+        for query in self.queries:
+            _check_text(query, "query", _MOST_LETTERS)
         if self.speech_language is not None and self.speech_language not in SPEECH_LANGUAGES:
             raise SettingsError(f"{self.speech_language!r} is no language code that Whisper knows; give one such as "
                                 "en, de or ja", "speech_language")
@@ -208,6 +222,15 @@ class Settings:
                                 f"({self.min_segment_s:g}); long scenes could not be tiled", "max_segment_s")
         if self.min_clip_s > self.max_clip_s:
             raise SettingsError(f"{self.min_clip_s:g} is above max_clip_s ({self.max_clip_s:g})", "min_clip_s")
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """What to look for, each once, in the order given; empty where nothing was asked for."""
+        first: dict[str, str] = {}
+        for part in (self.query or "").split(";"):
+            if words := " ".join(part.split()):
+                first.setdefault(words.casefold(), words)
+        return tuple(first.values())
 
     @property
     def card_s(self) -> float:
@@ -247,9 +270,9 @@ class Settings:
 STAGE_FIELDS: dict[str, frozenset[str]] = {
     "scan": frozenset({"sample_fps", "sample_side", "cut_ratio", "cut_change", "fade_level", "min_scene_s"}),
     "segment": frozenset({"min_segment_s", "max_segment_s"}),
-    "score": frozenset({"scorer", "model", "query", "device", "weights", "fusion", "detail"}),
+    "score": frozenset({"scorer", "model", "query", "highlight", "device", "weights", "fusion", "detail"}),
     "select": frozenset({"target_s", "max_share", "whole_below_s", "min_clip_s", "max_clip_s", "spread_weight",
-                         "duplicate_similarity", "repeat_weight", "pinned", "banned"}),
+                         "duplicate_similarity", "duplicate_similarity_seen", "repeat_weight", "pinned", "banned"}),
     "speech": frozenset({"speech_model", "speech_language"}),
     "render": frozenset({"render", "copy_tolerance_s", "encoder", "aspect", "framing", "captions", "style", "crf",
                          "preset", "audio_kbps", "audio_fade_ms", "max_fps"}),
@@ -261,6 +284,16 @@ def bounds(name: str) -> tuple[float, float]:
     """Lowest and highest legal value of a numeric setting, for sliders and help texts."""
     metadata = next(f.metadata for f in fields(Settings) if f.name == name)
     return metadata["low"], metadata["high"]
+
+
+def _check_text(value: Any, name: str, most: int | None = None) -> None:
+    """Raise SettingsError unless `value` is None or a text of at most `most` letters."""
+    if value is None:
+        return
+    if not isinstance(value, str) or "\0" in value:
+        raise SettingsError(f"{value!r} is no text", name)
+    if most is not None and len(value) > most:
+        raise SettingsError(f"{len(value)} letters are more than {most}; say it in fewer words", name)
 
 
 def _exports(names: Any) -> tuple[str, ...]:

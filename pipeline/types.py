@@ -298,6 +298,20 @@ class ScorerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """One thing that the viewer asked for.
+
+    text: what, in words
+    curve: how well the video answers it, 0 to 1 relative to this video, one value a second
+    found: whether anything in the video answers it; the curve ranks what doesn't where this is False
+    """
+
+    text: str
+    curve: FloatTrack
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """What a scorer returns.
 
@@ -307,6 +321,9 @@ class Scored:
     flat: whether the scores carry no information (nothing happens in this video)
     warnings: for people
     notes: what else the scorer wants kept in the plan, JSON values
+    wishes: what was asked for, in the order in which it was; empty where nothing was, or where the scorer can't look
+    looks: (n, d) unit-norm descriptors of what a model sees in each second; None where none looked. What counts as
+        the same look is `Settings.duplicate_similarity_seen`
     """
 
     segments: tuple[ScoredSegment, ...]
@@ -315,6 +332,8 @@ class Scored:
     flat: bool = False
     warnings: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    wishes: tuple[Wish, ...] = ()
+    looks: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

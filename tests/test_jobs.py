@@ -25,6 +25,7 @@ from app.jobs import OUR_FAULT, Jobs, Limits, Refused, Run
 from pipeline import FFmpegError, Settings, SignalWeights
 from pipeline.media.probe import probe
 from tests.making import RATE, story, tone, write_video
+from tests.smolvlm2_support import TINY
 
 SETTINGS = Settings(target_s=8, scorer="signals")
 WAIT_S = 60.0
@@ -122,6 +123,21 @@ def test_a_run_from_upload_to_reel(jobs: Jobs, video: Path) -> None:
     assert run.folder in reel.parents and run.folder in run.source.parents and run.id not in str(run.folder)
     if os.name == "posix":
         assert {stat.S_IMODE(folder.stat().st_mode) for folder in (run.folder, run.folder.parent)} == {0o700}
+
+
+def test_segments_are_there_as_they_are_scored(jobs: Jobs, video: Path) -> None:
+    settings = replace(SETTINGS, scorer="smolvlm2", model=str(TINY), device="cpu")
+    counts: list[int] = []
+
+    def done(run: Run) -> bool:
+        assert [s.score for s in run.found] == sorted((s.score for s in run.found), reverse=True)
+        assert len({s.start_s for s in run.found}) == len(run.found)
+        counts.append(len(run.found))
+        return not run.busy
+
+    run = until(jobs, jobs.submit("ann", video, video.name, settings), done)
+    assert run.analysis is not None and len(run.found) == len(run.analysis.scored.segments)
+    assert counts[0] == 0 and counts == sorted(counts) and len(set(counts)) > 1
 
 
 def test_an_id_that_nobody_gave_finds_nothing(jobs: Jobs) -> None:

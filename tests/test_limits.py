@@ -50,7 +50,7 @@ def test_what_is_too_much_says_what_to_do() -> None:
         limits.check_size(2_000_000_000, "a.mp4")
     with pytest.raises(Refused, match=r"a\.mp4: is 45 minutes long and this page takes at most 30; cut it into parts"):
         limits.check_length(2700, "a.mp4")
-    with pytest.raises(Refused, match="10,000 characters long; say it in at most 500"):
+    with pytest.raises(Refused, match="10,000 characters long; say it in at most 4,100"):
         limits.check_query("x" * 10_000)
 
 

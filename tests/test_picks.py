@@ -65,9 +65,15 @@ def test_what_is_repeated_is_shown_once(loop: Analysis, tmp_path: Path, target_s
     plan = choose(loop, settings(tmp_path, target_s))
     clips = [clip.interval for clip in plan.clips]
     assert shown_twice_s(clips) == pytest.approx(0, abs=0.5)
-    assert plan.duration_s >= 0.9 * target_s
+    assert plan.duration_s >= 0.9 * target_s and not plan.warnings
     if target_s > BLOCK_S:
         assert sum(clip.overlap_s(Interval(60, 80)) for clip in clips) > 5
+
+
+def test_a_reel_that_repeats_would_fill_is_shorter_and_says_so(loop: Analysis, tmp_path: Path) -> None:
+    plan = choose(loop, settings(tmp_path, 70))
+    assert shown_twice_s([clip.interval for clip in plan.clips]) == pytest.approx(0, abs=0.5)
+    assert 30 < plan.duration_s < 45 and any("repeats what is shown" in warning for warning in plan.warnings)
 
 
 def test_repeats_are_shown_where_they_are_asked_for(loop: Analysis, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SettingsError
-from pipeline.selection import Material, budget_s, select
+from pipeline.pool import Material
+from pipeline.selection import budget_s, select
 from pipeline.settings import Settings
-from pipeline.types import Clip, Heard, Interval, Scene, Scored, ScoredSegment, ScorerInfo
+from pipeline.types import Clip, Heard, Interval, Scene, Scored, ScoredSegment, ScorerInfo, Wish
 
 FPS = 25.0
 
@@ -126,6 +127,15 @@ def test_a_repeat_gives_way_and_another_moment_in_the_same_view_doesnt() -> None
     assert {int(c.start_s) for c in select(repeated_material(0), replace(settings, repeat_weight=0))} == {10, 50}
 
 
+def test_what_a_model_sees_comes_before_the_descriptor() -> None:
+    settings = Settings(target_s=12, spread_weight=0)
+    source = repeated_material(0)
+    unlike = replace(source, scored=replace(source.scored, looks=np.eye(100, dtype=np.float32)))
+    assert {int(c.start_s) for c in select(unlike, settings)} == {10, 50}
+    alike = replace(unlike, looks=unlike.scored.looks, scored=replace(source.scored, looks=source.looks))
+    assert {int(c.start_s) for c in select(alike, settings)} & {50, 80} == {80}
+
+
 def test_a_moment_is_shown_with_its_run_up() -> None:
     curve = np.full(300, 0.1)
     curve[100:108] = (0.3, 0.4, 0.5, 0.6, 1.0, 0.8, 0.6, 0.4)
@@ -234,6 +244,33 @@ def test_edges_go_to_onsets_and_cuts() -> None:
     first, second = select(source, Settings(target_s=13, spread_weight=0))
     assert first.start_s == pytest.approx(49.66, abs=0.03)
     assert second.end_s == pytest.approx(126.3, abs=0.06)
+
+
+def wished(*found: bool) -> Material:
+    """Two wishes: one is answered from 50 to 90 s, the other, less well, from 150 to 156 s."""
+    first, second = np.full(200, 0.1), np.full(200, 0.1)
+    first[50:90], second[150:156] = 1.0, 0.6
+    source = material(np.maximum(first, second), [])
+    wishes = tuple(Wish(text, curve, is_found) for text, curve, is_found
+                   in zip(("a goal", "the crowd"), (first, second), found, strict=True))
+    return replace(source, scored=replace(source.scored, wishes=wishes))
+
+
+def test_wishes_share_the_budget() -> None:
+    settings = Settings(target_s=20, spread_weight=0)
+    clips = select(wished(True, True), settings)
+    hold(clips, wished(True, True), settings)
+    first = [c for c in clips if c.reason.endswith("a goal")]
+    second = [c for c in clips if c.reason.endswith("the crowd")]
+    assert len(first) + len(second) == len(clips)
+    assert sum(c.end_s - c.start_s for c in first) == pytest.approx(10, abs=0.6)
+    assert sum(Interval(c.start_s, c.end_s).overlap_s(Interval(150, 156)) for c in second) > 5.5
+
+
+@pytest.mark.parametrize("found", [(True, False), (False, False)])
+def test_wishes_that_were_not_found_get_nothing(found: tuple[bool, bool]) -> None:
+    clips = select(wished(*found), Settings(target_s=20, spread_weight=0))
+    assert all(c.start_s >= 50 and c.end_s <= 90 for c in clips)
 
 
 def test_flat_scores_spread_the_picks() -> None:

@@ -13,7 +13,8 @@ from pipeline.settings import STAGE_FIELDS, Settings, SignalWeights, bounds
 
 @pytest.mark.parametrize(("name", "value"), [
     ("target_s", 0), ("target_s", float("nan")), ("target_s", "30"), ("target_s", True), ("crf", 99),
-    ("scorer", "magic"), ("device", "tpu"), ("render", "magic"), ("aspect", "3:7")])
+    ("scorer", "magic"), ("device", "tpu"), ("render", "magic"), ("aspect", "3:7"),
+    ("query", 3), ("query", "a\0b"), ("highlight", ["a goal"])])
 def test_values_outside_their_range_are_refused(name: str, value: object) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings(**{name: value})
@@ -27,6 +28,23 @@ def test_settings_that_contradict_each_other() -> None:
         Settings(min_clip_s=5, max_clip_s=4)
     with pytest.raises(SettingsError, match="all weights are 0"):
         SignalWeights(0, 0, 0, 0, 0, 0)
+
+
+def test_queries_are_parted_by_semicolons() -> None:
+    assert Settings(query=" a red  car;a dog ;; A red car; a\ncat;").queries == ("a red car", "a dog", "a cat")
+    for nothing in (None, "", " ", ";", " ; ;"):
+        assert Settings(query=nothing).queries == ()
+
+
+@pytest.mark.parametrize(("given", "complaint"), [
+    ({"query": "x" * 10_000}, "query: 10000 letters are more than 500"),
+    ({"query": "a dog;" + "x" * 501}, "query: 501 letters are more than 500"),
+    ({"query": ";".join("abcdefghi")}, "query: 9 queries are more than 8"),
+    ({"highlight": "x" * 501}, "highlight: 501 letters are more than 500")])
+def test_a_model_is_not_told_too_much(given: dict[str, str], complaint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(**given)
+    assert str(caught.value).startswith(complaint) and "\n" not in str(caught.value)
 
 
 def test_json_round_trip() -> None:

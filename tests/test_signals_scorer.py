@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.progress import CancelToken, silent
+from pipeline.progress import CancelToken, Progress, silent
 from pipeline.scorers.signals import SignalsScorer, comparable, fuse, interest, mean_over, noticeable, smoothed
 from pipeline.settings import Settings, SignalWeights
 from pipeline.types import Interval, Scan, Scene, Scored, Segment, Signals
@@ -65,6 +65,22 @@ def test_weights_decide() -> None:
 def test_nothing_to_tell_apart_is_said() -> None:
     scored = score(even())
     assert scored.flat and "flat" in scored.warnings[0] and set(scored.curve) == {0.5}
+
+
+def test_what_is_known_is_told() -> None:
+    told: list[Progress] = []
+    scan = Scan(8.0, 200, (Scene(0, 8),), even(8), ())
+    scored = SignalsScorer().score(scan, [Segment(0, 4), Segment(4, 8)], Settings(), told.append, CancelToken())
+    assert told[-1].found == scored.segments
+
+
+def test_it_says_that_it_cannot_look() -> None:
+    signals = replace(even(), loudness_db=changed(even().loudness_db, slice(20, 24), -8.0))
+    scored = score(signals, Settings(query="a dog; a cat"))
+    assert scored.warnings == tuple(
+        f'looking for "{query}" needs SmolVLM2; the reel shows what stands out in picture and sound'
+        for query in ("a dog", "a cat"))
+    assert scored.wishes == () and score(signals).warnings == ()
 
 
 def test_dull_seconds_are_pushed_down() -> None:

@@ -46,6 +46,20 @@ def test_ranks_keep_gaps_and_pass_over_noise() -> None:
     np.testing.assert_allclose(fusion.soft_rank(np.array([3.0]), 0.05), 0.5)
 
 
+def test_a_reading_alone_makes_a_score_of_0_to_1() -> None:
+    assert fusion.provisional([(0.0, 3.0)], 0.6) == pytest.approx(0.5)
+    assert fusion.provisional([(-900.0, 1.0)], 0.6) == pytest.approx(0)
+    assert fusion.provisional([(-900.0, 1.0), (900.0, 5.0)], 0.6) == pytest.approx(1)
+
+
+def test_the_best_of_wishes_leaves_out_what_tells_nothing() -> None:
+    one, other, even = np.array([0.1, 0.9, 0.2]), np.array([0.7, 0.3, 0.1]), np.full(3, 0.5)
+    values, flat = fusion.best_of([(one, False), (other, False), (even, True)])
+    assert values.tolist() == [0.7, 0.9, 0.2] and not flat
+    values, flat = fusion.best_of([(even, True), (even, True)])
+    assert values.tolist() == [0.5] * 3 and flat
+
+
 def test_a_video_that_is_the_same_all_over_is_flat() -> None:
     same = np.full(5, 2.0)
     assert fusion.seen(same, same, 0.6)[1]

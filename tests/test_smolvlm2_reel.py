@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import ModelError, Plan, Settings, make_reel
+from pipeline import ModelError, Plan, Progress, Settings, make_reel
 from pipeline.scorers.smolvlm2 import model as model_module
 from pipeline.types import Interval
 from tests.making import tone, write_video
@@ -86,6 +86,18 @@ def test_another_query_encodes_no_image_and_decodes_no_video(tmp_path: Path, vid
     monkeypatch.setattr(model_module.SmolVLM, "features", refuse)
     plan = make_reel(video, replace(settings, query="a blue square"), tmp_path / "b").plan
     assert share_inside(plan, scenes_with("blue square")) > 0.6
+
+
+def test_what_is_nowhere_is_said_each_time(tmp_path: Path, video: Path, settings: Settings) -> None:
+    wanted = replace(settings, query="a person who laughs; a blue square", target_s=8)
+    for out in ("first", "from the cache"):
+        told: list[Progress] = []
+        plan = make_reel(video, wanted, tmp_path / out, report=told.append).plan
+        assert next(progress.found for progress in reversed(told) if progress.found) == plan.segments
+        assert 'nothing in this video looks like "a person who laughs"; it is left out' in plan.warnings
+        assert share_inside(plan, scenes_with("blue square")) >= 0.9
+        document = json.loads((tmp_path / out / "known" / "plan.json").read_text())
+        assert [wish["found"] for wish in document["notes"]["wishes"]] == [False, True]
 
 
 def test_circles_over_a_real_film(media: Path, tmp_path: Path, settings: Settings) -> None:

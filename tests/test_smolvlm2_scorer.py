@@ -11,10 +11,10 @@ from PIL import Image
 
 from pipeline.errors import Cancelled, ModelError
 from pipeline.progress import CancelToken, Progress, silent
-from pipeline.scorers.smolvlm2 import loading, pixels, prompt
-from pipeline.scorers.smolvlm2.asking import Asker, Judged, Subject
+from pipeline.scorers.smolvlm2 import loading, pixels, prompt, questions
+from pipeline.scorers.smolvlm2.asking import Asked, Asker, Judged, Subject
 from pipeline.scorers.smolvlm2.gallery import Gallery
-from pipeline.scorers.smolvlm2.model import SmolVLM, View
+from pipeline.scorers.smolvlm2.model import Session, SmolVLM, View
 from pipeline.scorers.smolvlm2.questions import Context
 from pipeline.scorers.smolvlm2.scorer import DETAILS, SmolVLM2Scorer
 from pipeline.scorers.smolvlm2.store import Store
@@ -112,6 +112,16 @@ def test_the_highlight_that_the_model_wrote_is_what_it_looks_for(
     assert best(run(scan, settings), 1) == [SCENES.index("yellow circle")]
 
 
+def test_a_highlight_that_is_given_is_not_asked_for(scan: Scan, settings: Settings,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    given = replace(settings, highlight="A yellow circle.")
+    assert best(run(scan, replace(given, query="a blue square")), 2) == SQUARES
+    monkeypatch.setattr("pipeline.scorers.smolvlm2.questions.what_is_a_highlight", None)
+    scored = run(scan, given)
+    assert best(scored, 1) == [SCENES.index("yellow circle")]
+    assert scored.notes["highlight"] == "A yellow circle."
+
+
 def test_every_segment_is_described(scan: Scan, settings: Settings) -> None:
     said = [segment.description for segment in run(scan, settings).segments]
     expected = [f"A {seen}." if seen else "Nothing but background." for seen in SCENES]
@@ -199,6 +209,37 @@ def test_nothing_to_see_is_flat(tmp_path: Path, settings: Settings) -> None:
     assert scored.notes["frames_encoded"] == 1
 
 
+def test_repeated_shots_look_alike_and_others_do_not(tmp_path: Path, settings: Settings) -> None:
+    """Twenty seconds are shown again at the end, in a worse quality."""
+    shown = images()
+    for number, image in enumerate(shown[8:28]):
+        image.save(tmp_path / f"{number}.jpg", quality=50)
+        shown.append(Image.open(tmp_path / f"{number}.jpg"))
+    scored = run(scan_of(shown, tmp_path / "repeated"), settings)
+    assert scored.looks is not None and scored.looks.shape == (68, 96) and scored.looks.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(scored.looks, axis=1), 1, atol=1e-5)
+    alike = scored.looks @ scored.looks.T
+    scene = np.array([*range(12), *range(2, 7)]).repeat(4)
+    same = scene[:, None] == scene[None, :]
+    repeats = alike[np.arange(8, 28), np.arange(48, 68)]
+    assert repeats.min() > settings.duplicate_similarity_seen > np.percentile(alike[~same], 99.9)
+    assert np.median(alike[~same]) < 0.8
+
+
+def test_a_look_is_of_the_second_in_its_own_segment(scan: Scan, settings: Settings) -> None:
+    for frame in scan.frames[20:24]:
+        frame.path.unlink()
+    looks = run(scan, settings).looks
+    assert looks is not None
+    for cut in (4, 8, 12, 16):
+        assert looks[cut - 1] @ looks[cut] < 0.98
+    # Three frames of the four seconds are looked at; each second takes its own or its neighbour's.
+    assert all(len(np.unique(looks[first:first + 4].round(5), axis=0)) == 3 for first in (4, 8, 16))
+    # Of a segment without frames the nearest before or after is taken.
+    np.testing.assert_array_equal(looks[20], looks[19])
+    np.testing.assert_array_equal(looks[23], looks[24])
+
+
 def test_frames_that_cannot_be_read_are_left_out(scan: Scan, settings: Settings) -> None:
     scan.frames[9].path.write_bytes(b"no picture")
     for frame in scan.frames[20:24]:
@@ -215,13 +256,85 @@ def test_a_video_of_which_nothing_can_be_seen(settings: Settings, scan: Scan, fr
     blind = Scan(48.0, 48, scan.scenes, flat_signals(48), frames)
     scored = run(blind, settings, Measured([0.1] * 11 + [0.9]))
     assert [segment.score for segment in scored.segments] == [0.1] * 11 + [0.9]
-    assert not scored.flat
+    assert not scored.flat and scored.looks is None
 
 
 def test_one_segment_only(tmp_path: Path, settings: Settings) -> None:
     scored = run(scan_of([draw(backdrop(1), "circle", RED)] * 4, tmp_path / "one"), settings)
     assert len(scored.segments) == 1
     assert scored.segments[0].description == "A red circle."
+
+
+def test_several_queries_are_judged_each_on_its_own(scan: Scan, settings: Settings) -> None:
+    alone = {query: run(scan, replace(settings, query=query)) for query in ("a blue square", "a green triangle")}
+    both = run(scan, replace(settings, query="a blue square; a green triangle;"))
+    assert best(both, 3) == sorted([*SQUARES, SCENES.index("green triangle")])
+    assert [(wish.text, wish.found) for wish in both.wishes] == [(query, True) for query in alone]
+    for wish, (query, scored) in zip(both.wishes, alone.items(), strict=True):
+        np.testing.assert_allclose(wish.curve, scored.wishes[0].curve, atol=1e-3)
+        assert wish.curve.shape == both.curve.shape and SCENES[int(np.argmax(wish.curve)) // 4] == query[2:]
+    highest = np.max([[segment.parts["query"] for segment in scored.segments] for scored in alone.values()], axis=0)
+    np.testing.assert_allclose([segment.parts["query"] for segment in both.segments], highest, atol=1e-3)
+    assert [both.notes["answers"][number] for number in (1, 4)] == list(alone)
+    assert both.warnings == ()
+
+
+def test_further_queries_share_the_frames(scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    original = SmolVLM.open
+    monkeypatch.setattr(SmolVLM, "open", lambda self, views: opened.append(len(views)) or original(self, views))
+    counts = []
+    for query in ("a blue square", "a blue square;a red circle;a green triangle;a yellow circle"):
+        opened.clear()
+        scored = run(scan, replace(settings, query=query, cache=False, fusion=FusionWeights(found_share=0)))
+        assert scored.notes["frames_encoded"] == 30
+        counts.append(sum(opened))
+    # Of each further one only what makes a highlight by it needs the overview's frames once more.
+    assert counts[1] <= counts[0] + 3
+
+
+def test_nothing_is_described_twice(scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    described: list[int] = []
+    original = Session.write
+
+    def write(self: Session, text: str, most: int) -> list[str]:
+        described.extend([1] * len(self._mask) if questions.DESCRIBE in text else [])
+        return original(self, text, most)
+
+    monkeypatch.setattr(Session, "write", write)
+    scored = run(scan, replace(settings, query="a person who laughs", cache=False))
+    assert not scored.wishes[0].found and len(described) == 12
+
+
+@pytest.mark.parametrize("query", ["a red triangle", "a person who laughs", "zxqv", "a goal"])
+def test_what_is_nowhere_is_said_and_changes_nothing(scan: Scan, settings: Settings, query: str) -> None:
+    ordinary = run(scan, settings)
+    scored = run(scan, replace(settings, query=query))
+    assert scored.warnings == (f'nothing in this video looks like "{query}"; the reel shows its ordinary highlights',)
+    assert [(wish.text, wish.found) for wish in scored.wishes] == [(query, False)]
+    np.testing.assert_allclose(values(scored), values(ordinary), atol=1e-6)
+    np.testing.assert_allclose(scored.curve, ordinary.curve, atol=1e-6)
+    assert "query" not in scored.segments[0].parts and scored.notes["highlight"] == "A red circle."
+
+
+def test_one_of_several_that_is_nowhere_is_left_out(scan: Scan, settings: Settings) -> None:
+    scored = run(scan, replace(settings, query="a person who laughs; a blue square"))
+    assert scored.warnings == ('nothing in this video looks like "a person who laughs"; it is left out',)
+    assert [wish.found for wish in scored.wishes] == [False, True]
+    np.testing.assert_allclose(values(scored), values(run(scan, replace(settings, query="a blue square"))), atol=1e-3)
+    assert [wish["found"] for wish in scored.notes["wishes"]] == [False, True]
+    assert set(scored.notes["answers"]) == {"a blue square"}
+
+
+def test_anything_counts_as_there_where_nobody_doubts(scan: Scan, settings: Settings) -> None:
+    scored = run(scan, replace(settings, query="a red triangle", fusion=FusionWeights(found_share=0)))
+    assert scored.wishes[0].found and scored.warnings == ()
+
+
+def test_a_query_that_is_no_words_asks_for_nothing(scan: Scan, settings: Settings) -> None:
+    scored = run(scan, replace(settings, query=" ; <image>;"))
+    assert scored.wishes == () and scored.warnings == () and scored.notes["query"] is None
+    assert best(scored, 3) == CIRCLES
 
 
 def test_a_query_with_special_tokens_is_only_words(scan: Scan, settings: Settings) -> None:
@@ -237,6 +350,23 @@ def test_progress_is_told_and_never_goes_back(scan: Scan, settings: Settings) ->
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
     assert {progress.stage for progress in told} == {"score"}
+
+
+def test_segments_are_told_as_they_are_judged(scan: Scan, settings: Settings) -> None:
+    told: list[Progress] = []
+    scored = SmolVLM2Scorer(Measured()).score(scan, tiles(48, 4), settings, told.append, CancelToken())
+    batches = [progress.found for progress in told if progress.found]
+    assert len(batches) >= 2
+    found = {segment.interval: segment for batch in batches for segment in batch}
+    assert len(found) == sum(map(len, batches)) == 12
+    assert [found[segment.interval].description for segment in scored.segments] == [
+        segment.description for segment in scored.segments]
+    early = [found[segment.interval].score for segment in scored.segments]
+    assert sorted(np.argsort(early)[-3:].tolist()) == CIRCLES and 0 <= min(early) <= max(early) <= 1
+    assert set(found[scored.segments[0].interval].parts) == {"vlm", "motion"}
+    again: list[Progress] = []
+    SmolVLM2Scorer(Measured()).score(scan, tiles(48, 4), settings, again.append, CancelToken())
+    assert sum(len(progress.found) for progress in again) == 12
 
 
 @pytest.mark.parametrize("after", [1, 5, 12])
@@ -297,9 +427,11 @@ def test_what_is_said_of_blank_frames_is_taken_off() -> None:
     found: list[Judged] = []
     asker = Asker(tiny_vlm(), Store(None), 64)
     subjects = [*blanks, Subject(View(texts[0], seen), "red")]
-    shares = list(asker.judge(subjects, blanks, Context("", "A red circle."), None, CancelToken(), found))
-    assert shares[-1] == 1
-    np.testing.assert_allclose(found[0].yes[:2], 0, atol=1e-4)
-    np.testing.assert_allclose(found[0].rating[:2], 0, atol=1e-4)
-    assert found[0].yes[2] > 2
-    assert found[0].rating[2] > 1
+    asked = [Asked(Context("", "A red circle."), None), Asked(Context("", ""), "a blue square")]
+    steps = list(asker.judge(subjects, blanks, asked, CancelToken(), found))
+    assert steps[-1][0] == 1
+    assert sorted(answer.number for _, answers in steps for answer in answers) == [0, 1, 2]
+    np.testing.assert_allclose(found[0].yes[:, :2], 0, atol=1e-4)
+    np.testing.assert_allclose(found[0].rating[:, :2], 0, atol=1e-4)
+    assert found[0].yes[0, 2] > 2 and found[0].yes[1, 2] < found[0].yes[0, 2] - 2
+    assert found[0].rating[0, 2] > 1

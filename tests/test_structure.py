@@ -19,7 +19,8 @@ STAGES = {
     "segments": ("pipeline.segments",),
     "scorers": ("pipeline.scorers",),
     "speech": ("pipeline.speech",),
-    "selection": ("pipeline.selection", "pipeline.knapsack", "pipeline.edges", "pipeline.peaks", "pipeline.repeats"),
+    "selection": ("pipeline.selection", "pipeline.knapsack", "pipeline.pool", "pipeline.edges",
+                  "pipeline.peaks", "pipeline.repeats"),
     "rendering": ("pipeline.rendering",),
     "export": ("pipeline.export",),
 }

@@ -38,7 +38,8 @@ class Runner:
     """Analyses videos with one scorer; what doesn't depend on the query is done once a video."""
 
     def __init__(self, base: Settings) -> None:
-        self._base = base
+        # Each query of a data set is answered somewhere in its video.
+        self._base = replace(base, fusion=replace(base.fusion, found_share=0.0))
         self._last: tuple[tuple[Path, str], Analysis] | None = None
 
     def analysis(self, path: Path, query: str = "") -> Analysis:

@@ -22,6 +22,9 @@ _FLAT_BELOW, _FLAT_TOGETHER = 0.25, 0.06
 _BLACK, _BLANK, _FROZEN, _SILENT_DB = 0.05, 0.02, 0.0008, -55.0
 _DULL_BLACK, _DULL_BLANK, _DULL_STILL = 0.1, 0.3, 0.5
 
+_NOTHING_STANDS_OUT = "scores are flat: nothing in this video stands out, so the picks are only spread over it"
+_BLIND = 'looking for "{}" needs SmolVLM2; the reel shows what stands out in picture and sound'
+
 _STRONG, _WEAK = 0.8, 0.2
 _WORDS = {  # signal: (said of a strong one, of a weak one, of the strongest)
     "loudness": ("loud", "quiet", "the loudest part"),
@@ -58,9 +61,9 @@ class SignalsScorer:
                           {name: mean_over(part, s) for name, part in parts.items()}, text)
             for s, text in zip(segments, words, strict=True)
         )
-        report(Progress("score", 1.0, "comparing what was measured"))
-        warnings = ("scores are flat: nothing in this video stands out, so the picks are only spread over it",)
-        return Scored(scored, curve, ScorerInfo(self.name), flat, warnings if flat else ())
+        report(Progress("score", 1.0, "comparing what was measured", scored))
+        warnings = [_BLIND.format(query) for query in settings.queries] + ([_NOTHING_STANDS_OUT] if flat else [])
+        return Scored(scored, curve, ScorerInfo(self.name), flat, tuple(warnings))
 
 
 def named_tracks(signals: Signals) -> dict[str, FloatTrack]:

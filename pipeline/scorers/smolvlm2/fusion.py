@@ -6,6 +6,7 @@ taken off, since small models say yes too readily; and what is left only orders 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -66,6 +67,24 @@ def seen(yes: FloatTrack, rating: FloatTrack, yes_share: float) -> tuple[FloatTr
     """
     part = yes_share * soft_rank(yes, YES_NOISE) + (1 - yes_share) * soft_rank(rating, RATING_NOISE)
     return part, is_flat(yes, YES_NOISE) and is_flat(rating, RATING_NOISE)
+
+
+def provisional(readings: Sequence[tuple[float, float]], yes_share: float) -> float:
+    """A score of 0 to 1 from one segment's readings alone, before there is anything to compare it with.
+
+    readings: log-odds of yes and mean rating of 1 to 5 for each of what was asked, at least one; the best counts
+    """
+    return max(yes_share / (1 + math.exp(-min(max(yes, -60), 60))) + (1 - yes_share) * (rating - 1) / 4
+               for yes, rating in readings)
+
+
+def best_of(parts: Sequence[tuple[FloatTrack, bool]]) -> tuple[FloatTrack, bool]:
+    """What answers at least one of several wishes well: the highest of their parts.
+
+    parts: of each wish what `seen` returns, at least one; what tells nothing counts only where none tells anything
+    """
+    telling = [values for values, flat in parts if not flat]
+    return np.max(telling or [values for values, _ in parts], axis=0), not telling
 
 
 def fuse(part: str, values: FloatTrack, flat: bool, signals: Scored, weight: float, signals_weight: float,

@@ -61,6 +61,11 @@ def how_well(context: Context, query: str | None) -> str:
             "Answer with a number from 1 (not at all) to 5 (very well).")
 
 
+def is_it_shown(thing: str) -> str:
+    """Asks for yes or no without a word on the rest of the video: what it shows would be taken for a hint."""
+    return is_it_there(Context("", ""), thing)
+
+
 def tidy(answer: str) -> str:
     """One sentence without an empty opening; empty where nothing is left.
 

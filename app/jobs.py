@@ -198,7 +198,7 @@ class Jobs:
             self._check_room(owner)
             settings = self._own_cache(job.owner, settings)
             job.task = Task(kind, job.source, job.name, job.folder / str(job.version + 1), settings, job.video, draft,
-                            job.outcome.analysis, job.outcome.analysed)
+                            job.outcome.analysis, job.outcome.analysed, _way(job.outcome, settings))
             job.state, job.token, job.pace = WAITING, CancelToken(), Pace()
             job.progress, job.error, job.began, job.estimate = None, None, None, None
             job.partly, job.known = set(), {}
@@ -388,3 +388,9 @@ class Jobs:
         waits += [other.pace.seconds_left(now) for other in at_work]
         known = [wait for wait in waits if wait is not None]
         return len(ahead) + 1, sum(known) if len(known) == len(waits) else None
+
+
+def _way(outcome: Outcome, settings: Settings) -> str | None:
+    """How the reel was rendered that stands; None where other settings would be used now."""
+    before = Settings.from_json(outcome.plan.settings).part("render")
+    return outcome.reel.way if before == settings.part("render") else None

@@ -31,6 +31,7 @@ class Task:
     draft: what to render; None for a first reel
     analysis: of the video; None for a first reel
     analysed: settings that `analysis` was made with
+    way: how the reel was rendered that stands, with these settings; None where there is none
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Task:
     draft: Draft | None = None
     analysis: Analysis | None = None
     analysed: Settings | None = None
+    way: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,16 @@ def _render(task: Task, draft: Draft, analysis: Analysis, analysed: Settings, vi
             cancel: CancelToken) -> Outcome:
     """Another reel of the same video."""
     settings = replace(edits.render_settings(draft), cache=True, cache_dir=task.settings.cache_dir)
+    if task.way == "encode" and settings.render == "auto":
+        # A better way may have opened up, but the clips that haven't changed are there in this one.
+        settings = replace(settings, render="encode")
     result = remake(edits.plan_of(draft), task.folder, settings, name=_REEL_FOLDER, video=video, report=report,
                     cancel=cancel)
     if not edits.is_exact(draft):
         draft = replace(draft, clips=result.plan.clips)
-    return _outcome(task, result, replace(draft, note=""), analysis, analysed)
+    # The next render goes the same way where it can.
+    plan = draft.plan.with_notes(render=dict(result.reel.notes))
+    return _outcome(task, result, replace(draft, plan=plan, note=""), analysis, analysed)
 
 
 def _outcome(task: Task, result: Result, draft: Draft, analysis: Analysis, analysed: Settings) -> Outcome:

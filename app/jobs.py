@@ -200,8 +200,7 @@ class Jobs:
             job.task = Task(kind, job.source, job.name, job.folder / str(job.version + 1), settings, job.video, draft,
                             job.outcome.analysis, job.outcome.analysed, _way(job.outcome, settings))
             job.state, job.token, job.pace = WAITING, CancelToken(), Pace()
-            job.progress, job.error, job.began, job.estimate = None, None, None, None
-            job.partly, job.known = set(), {}
+            job.progress, job.error, job.began, job.estimate, job.partly = None, None, None, None, set()
             return self._enqueue(job)
 
     def _check_room(self, owner: str) -> None:
@@ -309,9 +308,8 @@ class Jobs:
             job.progress = event
             job.pace.push(event, time.monotonic())
             if event.found:
-                # The same segment can come again, with a better score.
-                job.known.update(((segment.start_s, segment.end_s), segment) for segment in event.found)
-                job.found = best_first(job.known.values())
+                known = {(segment.start_s, segment.end_s): segment for segment in (*job.found, *event.found)}
+                job.found = best_first(tuple(known.values()))
             if event.fraction is not None and 0 < event.fraction < 1:
                 job.partly.add(event.stage)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,13 +124,12 @@ class Job:
     leaves_at: float | None = None
     unwanted: bool = False
     partly: set[str] = field(default_factory=set)
-    known: dict[tuple[float, float], ScoredSegment] = field(default_factory=dict)
 
     @property
     def busy(self) -> bool:
         return self.state in (WAITING, RUNNING)
 
 
-def best_first(segments: Iterable[ScoredSegment]) -> tuple[ScoredSegment, ...]:
+def best_first(segments: Sequence[ScoredSegment]) -> tuple[ScoredSegment, ...]:
     """Segments by score, the best first."""
     return tuple(sorted(segments, key=lambda segment: (-segment.score, segment.start_s)))

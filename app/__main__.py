@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from app.console import Console, JsonConsole, RichConsole
+from app.limits import Limits, auth_from_environment, parse_auth
 from app.presenters import one_line
 from pipeline import (
     Cancelled,
@@ -110,12 +111,26 @@ def render_command(
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    auth: Annotated[str | None, typer.Option(metavar="USER:PASSWORD", help="Ask visitors for these.")] = None,
+    max_upload_mb: Annotated[float | None, typer.Option(metavar="MB", help="Largest video that is taken.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(metavar="MINUTES", help="Longest video that is taken.")] = None,
+    keep_minutes: Annotated[float | None, typer.Option(
+        metavar="MINUTES", help="How long videos and reels are kept, 60 at most.")] = None,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Also serve tools for programs, by MCP.")] = False,
 ) -> None:
-    """Open the page."""
+    """Open the page.
+
+    Also from the environment: SMOLREEL_AUTH, SMOLREEL_MAX_UPLOAD_MB, SMOLREEL_MAX_MINUTES, SMOLREEL_KEEP_MINUTES,
+    and SMOLREEL_QUEUE, the number of runs that may wait. A password on a command line can be seen by others on this
+    machine; in SMOLREEL_AUTH it can't.
+    """
+    limits = Limits.from_environment().with_given(max_upload_mb=max_upload_mb, max_minutes=max_minutes,
+                                                  keep_minutes=keep_minutes)
+    users = parse_auth(auth) or auth_from_environment()
     # Gradio takes seconds to import, which the other commands shall not wait for.
     from app.ui import launch
 
-    launch(host, port, browser=True)
+    launch(host, port, browser=True, limits=limits, auth=users, mcp=mcp)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,10 +7,19 @@ or in three steps, between which a plan can be edited: `analyse`, `choose`, `ren
 user interface, and loads neither torch nor transformers until a model is asked for.
 """
 
-from pipeline.errors import Cancelled, InputError, ModelError, OutputError, PlanError, SettingsError, SmolReelError
+from pipeline.errors import (
+    Cancelled,
+    FFmpegError,
+    InputError,
+    ModelError,
+    OutputError,
+    PlanError,
+    SettingsError,
+    SmolReelError,
+)
 from pipeline.plan import Plan, read_plan
 from pipeline.progress import CancelToken, Progress
-from pipeline.runner import Analysis, Result, analyse, choose, make_reel, render
+from pipeline.runner import Analysis, Result, analyse, choose, make_reel, remake, render
 from pipeline.settings import Settings, SignalWeights, Style
 from pipeline.types import Clip, Reel
 
@@ -19,6 +28,7 @@ __all__ = [
     "CancelToken",
     "Cancelled",
     "Clip",
+    "FFmpegError",
     "InputError",
     "ModelError",
     "OutputError",
@@ -36,5 +46,6 @@ __all__ = [
     "choose",
     "make_reel",
     "read_plan",
+    "remake",
     "render",
 ]

@@ -21,7 +21,7 @@ from pipeline.cache import (
     save_words,
     stage_key,
 )
-from pipeline.errors import ModelError, PlanError
+from pipeline.errors import Cancelled, ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
 from pipeline.media.files import check_writable
@@ -69,20 +69,24 @@ class Result:
     plan: as written to plan.json
     reel: the rendered file
     exports: further files that were asked for
+    analysis: what the clips were chosen from; None where a plan was rendered again
     """
 
     plan: Plan
     reel: Reel
     exports: tuple[Path, ...] = ()
+    analysis: Analysis | None = None
 
 
 def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str | Path = "out", *,
-              name: str | None = None, report: Report = silent, cancel: CancelToken | None = None) -> Result:
+              name: str | None = None, video: VideoInfo | None = None, report: Report = silent,
+              cancel: CancelToken | None = None) -> Result:
     """Make a highlight reel of a video: `analyse`, `choose` and `render` in one.
 
     path: of the video
     out_dir: the reel goes to `out_dir/<name>/reel.mp4`, its plan beside it
     name: of that folder; the video's stem where None
+    video: as measured before, of a file that nobody has changed since; None to measure it
 
     Raises SmolReelError (see `pipeline.errors`); nothing half-made is left then.
     """
@@ -90,7 +94,7 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     token = cancel or CancelToken()
     path, out = Path(path), Path(out_dir)
     timings: dict[str, float] = {}
-    video = _probe(path, timings, report, token)
+    video = _probe(path, timings, report, token, video)
     check_writable(out, str(out_dir))
     check_settings(settings)
     if settings.captions == "speech":
@@ -99,18 +103,21 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     analysis = _analyse(video, settings, timings, report, token)
     with _timed(timings, "select"):
         plan = choose(analysis, settings)
-    return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token)
+    result = _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token)
+    return replace(result, analysis=analysis)
 
 
-def analyse(path: str | Path, settings: Settings | None = None, *, report: Report = silent,
-            cancel: CancelToken | None = None) -> Analysis:
+def analyse(path: str | Path, settings: Settings | None = None, *, video: VideoInfo | None = None,
+            report: Report = silent, cancel: CancelToken | None = None) -> Analysis:
     """The long part: measure a video, find its scenes and score its segments; results are cached.
+
+    video: as for `make_reel`
 
     Raises InputError, OutputError, ModelError or Cancelled.
     """
     token = cancel or CancelToken()
     timings: dict[str, float] = {}
-    video = _probe(Path(path), timings, report, token)
+    video = _probe(Path(path), timings, report, token, video)
     return _analyse(video, settings or Settings(), timings, report, token)
 
 
@@ -159,24 +166,34 @@ def render(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
 
     Raises PlanError where the plan and its video don't fit together, and what `make_reel` raises.
     """
+    return remake(plan, out_dir, settings, name=name, report=report, cancel=cancel).reel
+
+
+def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = None, *, name: str | None = None,
+           video: VideoInfo | None = None, report: Report = silent, cancel: CancelToken | None = None) -> Result:
+    """As `render`, but returns the plan as it was written and the exports, too.
+
+    video: as for `make_reel`
+    """
     token = cancel or CancelToken()
     settings = settings or Settings.from_json(plan.settings)
     path, out = Path(plan.video.path), Path(out_dir)
     timings = dict(plan.timings_s)
-    video = _probe(path, timings, report, token)
+    video = _probe(path, timings, report, token, video)
     if plan.video.sha256 not in (None, video.sha256):
         raise PlanError(f"is not the file that the plan was made of ({path} has changed since); "
                         "put the old one back or make a new reel", path.name)
     check_writable(out, str(out_dir))
     check_settings(settings)
-    return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token).reel
+    return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token)
 
 
-def _probe(path: Path, timings: dict[str, float], report: Report, cancel: CancelToken) -> VideoInfo:
-    """Measure the file."""
+def _probe(path: Path, timings: dict[str, float], report: Report, cancel: CancelToken,
+           known: VideoInfo | None = None) -> VideoInfo:
+    """Measure the file, if it is not known."""
     with _timed(timings, "probe"):
         report(Progress("probe", 0.0, "opening the video"))
-        video = probe(path, cancel)
+        video = known or probe(path, cancel)
         report(Progress("probe", 1.0, "opened the video"))
     return video
 
@@ -273,7 +290,12 @@ def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, repo
                    warnings=tuple(dict.fromkeys((*plan.warnings, *reel.warnings))))
     plan = plan.with_notes(render=dict(reel.notes))
     with _timed(timings, "export"):
-        exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel)
+        try:
+            exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel)
+        except Cancelled:
+            # A reel without its plan is half of what was asked for.
+            reel.path.unlink(missing_ok=True)
+            raise
     plan.write(folder / FILE_NAME)
     return Result(plan, reel, exported)
 

@@ -73,10 +73,10 @@ def write_video(path: Path, frames: Sequence[np.ndarray] | Draw, count: int | No
 
 
 def story(path: Path, *, loud: range, shots: int = 8, shot_s: int = 4, size: tuple[int, int] = (160, 90),
-          fps: float = 25.0) -> Path:
+          fps: float = 25.0, options: dict[str, str] | None = None) -> Path:
     """A video of still shots with hard cuts; seconds in `loud` shake and sound, the others are calm.
 
-    Its cuts lie at multiples of `shot_s`.
+    Its cuts lie at multiples of `shot_s`. `options` are the encoder's.
     """
     pictures = [textured(seed, *size) for seed in range(shots)]
     per_shot = round(shot_s * fps)
@@ -87,7 +87,7 @@ def story(path: Path, *, loud: range, shots: int = 8, shot_s: int = 4, size: tup
 
     seconds = shots * shot_s
     sound = np.concatenate([tone(1, 0.5 if s in loud else 0.01) for s in range(seconds)])
-    return write_video(path, draw, shots * per_shot, fps=fps, sound=sound)
+    return write_video(path, draw, shots * per_shot, fps=fps, sound=sound, options=options)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pipeline.errors import Cancelled, ModelError, SettingsError
 from pipeline.progress import CancelToken, Progress, silent
 from pipeline.settings import SPEECH_LANGUAGES, Settings
 from pipeline.speech import model
-from pipeline.speech.waiting import attend
+from pipeline.waiting import attend
 
 
 def refused(name: str | None) -> str:

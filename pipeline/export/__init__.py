@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.errors import Cancelled
 from pipeline.export.chapters import export_chapters
 from pipeline.export.clips import export_clips
 from pipeline.export.edl import export_edl
@@ -40,13 +41,19 @@ EXPORTERS: Mapping[str, Exporter] = {
 def export(names: Sequence[str], material: Material, report: Report, cancel: CancelToken) -> tuple[Path, ...]:
     """Write the files that `names` ask for (see `settings.EXPORTS`) beside the reel.
 
-    Each appears under its final name only when it is whole. Raises OutputError, FFmpegError, Cancelled.
+    Each appears under its final name only when it is whole. Raises OutputError, FFmpegError, Cancelled; of the
+    latter, no file that was written is left.
     """
     written: list[Path] = []
-    for number, name in enumerate(names):
-        cancel.check()
-        report(Progress("export", number / len(names), f"writing {name}"))
-        written += EXPORTERS[name](material, cancel)
+    try:
+        for number, name in enumerate(names):
+            cancel.check()
+            report(Progress("export", number / len(names), f"writing {name}"))
+            written += EXPORTERS[name](material, cancel)
+    except Cancelled:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
     if names:
         report(Progress("export", 1.0, "exported"))
     return tuple(written)

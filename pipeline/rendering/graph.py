@@ -118,14 +118,11 @@ class ClipJob:
 
 
 def frame_counts(clips: Sequence[Clip], rate: Fraction) -> tuple[int, ...]:
-    """Frames of each clip in the reel, 1 or more; the bounds are rounded, not the lengths, so errors never add up."""
-    counts: list[int] = []
-    before_s = 0.0
-    for clip in clips:
-        after_s = before_s + clip.interval.duration_s
-        counts.append(max(1, _nearest(after_s * rate) - _nearest(before_s * rate)))
-        before_s = after_s
-    return tuple(counts)
+    """Frames of each clip in the reel, 1 or more.
+
+    A clip has as many wherever it stands: else taking one out would have others encoded again.
+    """
+    return tuple(max(1, _nearest(clip.interval.duration_s * rate)) for clip in clips)
 
 
 def slot_at(after_s: float, rate: Fraction) -> int:

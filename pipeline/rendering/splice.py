@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -72,7 +72,8 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     """Copy what can be copied and encode the rest; as `rendering.render_reel`.
 
     The encoded edges have parameter sets of their own beside the source's, so that both stand in one stream. The
-    result has been decoded to its end. Raises Unsuitable where too little can be copied, or it doesn't decode.
+    result has been decoded to its end; where earlier renders left every clip behind, which were, at the seams. Raises
+    Unsuitable where too little can be copied, or it doesn't decode.
     """
     _check_source(order)
     with open_packets(order.video, cancel) as reader:
@@ -86,7 +87,7 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
             raise Unsuitable("frames that don't fall on the reel's clock")
         splices = [splice_of(stretch, job, base) for stretch, job in zip(stretches, jobs, strict=True)]
         share = sum(s.copied for s in splices) / sum(job.frames for job in jobs)
-        if share < _LEAST_COPIED:
+        if share < _LEAST_COPIED and not _was_mixed(order):
             raise Unsuitable(f"only {share:.0%} of its frames lie between keyframes")
         sets = _parameter_sets(reader)
         sps_id = next(i for i in range(1, 32) if i not in sets.ids)
@@ -94,19 +95,25 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
         shop = _Shop(order, reader, base, _delay(splices), report, cancel)
         files = shop.make(splices)
     parts = list(accumulate(n for s in splices for n in (s.head, s.copied, s.tail)))
-    seams = tuple(float(n / jobs[0].rate) for n in sorted({0, *parts[:-1]}))
+    seams = tuple(float(n / jobs[0].rate) for n in sorted({0, *parts} - {parts[-1]}))
     expected = Expected(parts[-1], float(parts[-1] / jobs[0].rate), jobs[0].look.width, jobs[0].look.height,
-                        jobs[0].sound != "none", seams, thorough=True)
-    join_clips(files, [job.frames for job in jobs], jobs[0].rate, order.target, sound=jobs[0].sound != "none",
-               audio_kbps=order.settings.audio_kbps, cancel=cancel,
-               on_progress=lambda done: report(
-                   Progress("render", _MADE_SHARE + (1 - _MADE_SHARE) * done, "joining clips")),
-               check=lambda part: check_reel(part, expected, cancel))
+                        jobs[0].sound != "none", seams, thorough=bool(shop.made))
+    try:
+        join_clips(files, [job.frames for job in jobs], jobs[0].rate, order.target, sound=jobs[0].sound != "none",
+                   audio_kbps=order.settings.audio_kbps, cancel=cancel,
+                   on_progress=lambda done: report(
+                       Progress("render", _MADE_SHARE + (1 - _MADE_SHARE) * done, "joining clips")),
+                   check=lambda part: check_reel(part, expected, cancel))
+    except BaseException:
+        # A clip that is found again counts as one that was decoded to its end.
+        for file in shop.made:
+            file.unlink(missing_ok=True)
+        raise
     return Reel(
         path=order.target, duration_s=expected.duration_s, width=jobs[0].look.width, height=jobs[0].look.height,
         fps=float(jobs[0].rate), way="mixed", encoder="libx264",
         placed=placed(clips, [job.frames for job in jobs], jobs[0].rate),
-        clips_encoded=shop.made, clips_reused=len(files) - shop.made,
+        clips_encoded=len(shop.made), clips_reused=len(files) - len(shop.made),
         notes={"way": "mixed", "encoder": "libx264", "copied_share": round(share, 3)})
 
 
@@ -130,6 +137,13 @@ def splice_of(stretch: Stretch, job: ClipJob, base: Fraction) -> Splice:
                     best = Splice(job, first, job.frames - after, cut)
                 break
     return best
+
+
+def _was_mixed(order: Order) -> bool:
+    """Whether the plan was rendered in this way before, so that its clips are there: in another they would not be."""
+    notes = order.plan.document.get("notes")
+    rendered = notes.get("render") if isinstance(notes, Mapping) else None
+    return isinstance(rendered, Mapping) and rendered.get("way") == "mixed"
 
 
 def _check_source(order: Order) -> None:
@@ -173,12 +187,12 @@ def _delay(splices: Sequence[Splice]) -> int:
 class _Shop:
     """Puts clips together in the clip folder, where later renders find them.
 
-    made: how many it has put together
+    made: the files that it has put together
     """
 
     def __init__(self, order: Order, reader: PacketReader, base: Fraction, delay: int, report: Report,
                  cancel: CancelToken) -> None:
-        self.made = 0
+        self.made: tuple[Path, ...] = ()
         self._order, self._reader, self._base, self._delay = order, reader, base, delay
         self._report, self._cancel = report, cancel
 
@@ -198,7 +212,7 @@ class _Shop:
         finally:
             for sound in sounds.values():
                 sound.unlink(missing_ok=True)
-        self.made = len(missing)
+        self.made = tuple(missing)
         return files
 
     def _edges(self, splices: Sequence[Splice]) -> list[tuple[Path | None, Path | None]]:

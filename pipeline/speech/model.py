@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from pipeline.errors import ModelError
 from pipeline.progress import CancelToken, Progress, Report
-from pipeline.speech.waiting import attend
 from pipeline.types import Word
+from pipeline.waiting import attend
 
 # Good at the languages most spoken, and as fast as speech on two cores.
 DEFAULT = "small"

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.errors import ModelError
 from pipeline.progress import CancelToken, Progress, Report
+from pipeline.waiting import attend
 
 _WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 _NETWORK_TIMEOUT_S = 15
@@ -118,7 +119,7 @@ def _fetch(name: str, report: Report, cancel: CancelToken) -> Path:
     if is_offline_mode():
         raise ModelError("is not, or not wholly, on this machine and HF_HUB_OFFLINE forbids to fetch it; unset it "
                          "once, or give a model's folder", name)
-    files = _list_files(name)
+    files = attend(lambda _: _list_files(name), lambda: None, cancel, leave=True)
     total = sum(size for _, size in files)
     counter = _Counter(cancel)
     arrived: list[Path] = []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from pipeline.errors import ModelError
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.scorers.smolvlm2 import prompt
 from pipeline.scorers.smolvlm2.hub import Found, find
+from pipeline.waiting import attend
 
 SMALL = "HuggingFaceTB/SmolVLM2-256M-Video-Instruct"
 MIDDLE = "HuggingFaceTB/SmolVLM2-500M-Video-Instruct"
@@ -79,8 +82,17 @@ def default_model(device: str) -> str:
 
 def locate(name: str | None, wanted_device: str, report: Report, cancel: CancelToken) -> tuple[str, Found]:
     """The device to use and the model's files, fetched if they aren't here; as `load`, without loading."""
-    device = choose_device(wanted_device)
-    return device, find(name or default_model(device), report, cancel)
+    def choose() -> tuple[str, str]:
+        device = choose_device(wanted_device)
+        return device, name or default_model(device)
+
+    if "torch" in sys.modules:
+        device, wanted = choose()
+    else:
+        # Its first import takes seconds.
+        event = Progress("score", None, "starting PyTorch")
+        device, wanted = attend(lambda _: choose(), partial(report, event), cancel)
+    return device, find(wanted, report, cancel)
 
 
 def load(name: str | None, wanted_device: str, report: Report, cancel: CancelToken, dtype: str | None = None) -> Loaded:
@@ -95,12 +107,18 @@ def load(name: str | None, wanted_device: str, report: Report, cancel: CancelTok
     device, found = locate(name, wanted_device, report, cancel)
     dtype = dtype or choose_dtype(device)
     key = (str(found.folder.resolve()), found.revision, device, dtype)
-    with _lock:
-        if key not in _loaded:
-            short = found.name.rstrip("/").rsplit("/", 1)[-1]
-            report(Progress("score", None, f"loading {short} on {device} in {dtype}"))
-            _loaded[key] = _load(found, device, dtype)
+    if key in _loaded:
         return _loaded[key]
+
+    def work(_: threading.Event) -> Loaded:
+        with _lock:
+            if key not in _loaded:
+                _loaded[key] = _load(found, device, dtype)
+            return _loaded[key]
+
+    short = found.name.rstrip("/").rsplit("/", 1)[-1]
+    event = Progress("score", None, f"loading {short} on {device} in {dtype}")
+    return attend(work, partial(report, event), cancel)
 
 
 def _load(found: Found, device: str, dtype: str) -> Loaded:

@@ -7,13 +7,16 @@ own few tokens, after which the cache is cut back to where it was.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from pipeline.errors import ModelError
+from pipeline.progress import CancelToken
 from pipeline.scorers.smolvlm2 import prompt
 from pipeline.scorers.smolvlm2.loading import Loaded
 from pipeline.scorers.smolvlm2.pixels import Pixels, tokens_per_frame, usable_side
@@ -103,6 +106,29 @@ class SmolVLM:
             if len(found) != len(pixels) or any(len(one) != len(found[0]) or not len(one) for one in found):
                 raise ModelError("dropped a frame as padding", self.loaded.name)
             return [one.float().clamp(-_HALF_MAX, _HALF_MAX).half().cpu().numpy() for one in found]
+
+    @contextmanager
+    def stopping(self, cancel: CancelToken) -> Iterator[None]:
+        """Let `cancel` end what this thread has the model do in the block between two layers: a batch takes seconds.
+
+        Cancelled is raised from inside then.
+        """
+        import torch
+
+        thread = threading.get_ident()
+
+        def look(*_: object) -> None:
+            # The model is one object for all threads of this process.
+            if threading.get_ident() == thread:
+                cancel.check()
+
+        stacks = [module for module in self.loaded.model.modules() if isinstance(module, torch.nn.ModuleList)]
+        hooks = [layer.register_forward_pre_hook(look) for stack in stacks for layer in stack]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def open(self, views: Sequence[View]) -> Session:
         """Runs the views and returns what answers questions about them."""

@@ -33,7 +33,7 @@ def attend(work: Callable[[threading.Event], T], tell: Callable[[], object], can
         except BaseException as error:
             failures.append(error)
 
-    thread = threading.Thread(target=run, name="speech", daemon=leave)
+    thread = threading.Thread(target=run, name="beside", daemon=leave)
     thread.start()
     try:
         while True:

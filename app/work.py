@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app import edits
+from app import edits, zero
 from app.edits import Draft
 from app.limits import Limits
 from pipeline import Analysis, CancelToken, Plan, Progress, Reel, Result, Settings, analyse, make_reel, remake
@@ -98,6 +98,7 @@ def carry_out(task: Task, limits: Limits, opened: Callable[[VideoInfo], object],
     draft, analysis, analysed = task.draft, task.analysis, task.analysed
     if task.kind == "retarget":
         if not is_light(task):
+            zero.warm(task.source, task.settings, video, report, cancel)
             analysis = analyse(task.source, task.settings, video=video, report=report, cancel=cancel)
             analysed = task.settings
         draft = edits.retarget(draft, analysis, task.settings)
@@ -106,6 +107,7 @@ def carry_out(task: Task, limits: Limits, opened: Callable[[VideoInfo], object],
 
 def _make(task: Task, video: VideoInfo, report: Report, cancel: CancelToken) -> Outcome:
     """The first reel."""
+    zero.warm(task.source, task.settings, video, report, cancel)
     result = make_reel(task.source, task.settings, task.folder, name=_REEL_FOLDER, video=video, report=report,
                        cancel=cancel)
     analysis = result.analysis

@@ -1,0 +1,138 @@
+"""What people are correcting: the history of each run's drafts, for as long as the run is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app import edits
+from app.edits import Draft, EditError, History, retarget
+from app.jobs import Jobs, Run
+from pipeline import Analysis, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A run's corrections.
+
+    version: of the reel that they are about
+    rendered: the draft that this reel shows
+    history: the drafts, of which the present one is on show
+    analyses: what is known of the video, for each set of settings that scores were asked for with
+    """
+
+    version: int
+    rendered: Draft
+    history: History
+    analyses: tuple[tuple[Settings, Analysis], ...]
+
+    @property
+    def draft(self) -> Draft:
+        """The draft on show."""
+        return self.history.present
+
+    @property
+    def changed(self) -> bool:
+        """Whether the draft on show isn't what the reel shows."""
+        now, then = self.draft, self.rendered
+        return (now.clips, now.settings) != (then.clips, then.settings)
+
+    def analysis_for(self, settings: Settings) -> Analysis | None:
+        """The analysis that has the scores which `settings` ask for; None where that must be made first."""
+        wanted = settings.part("score")
+        return next((analysis for made, analysis in reversed(self.analyses) if made.part("score") == wanted), None)
+
+
+class Desks:
+    """The corrections of all runs of this process."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._desks: dict[str, Desk] = {}
+        self._lock = threading.Lock()
+
+    def of(self, run: Run) -> Desk:
+        """The run's corrections, up to date with its last reel. The run must have one."""
+        with self._lock:
+            return self._of(run)
+
+    def edit(self, run: Run, operation: Callable[[Draft], Draft]) -> Desk:
+        """Do one correction. Raises EditError where it can't be done, or the reel is at work."""
+        with self._lock:
+            desk = self._of(self._idle(run))
+            return self._keep(run, replace(desk, history=desk.history.do(operation(desk.draft))))
+
+    def step(self, run: Run, forward: bool) -> Desk:
+        """Undo a correction, or redo one. Raises EditError where the reel is at work."""
+        with self._lock:
+            desk = self._of(self._idle(run))
+            history = desk.history.redo() if forward else desk.history.undo()
+            return self._keep(run, replace(desk, history=history))
+
+    def aim(self, run: Run, settings: Settings) -> Desk | None:
+        """Choose anew for other settings; None where that needs scores that are yet to be made."""
+        with self._lock:
+            desk = self._of(self._idle(run))
+            analysis = desk.analysis_for(settings)
+            if analysis is None:
+                return None
+            draft = retarget(desk.draft, analysis, settings)
+            return self._keep(run, replace(desk, history=desk.history.do(draft)))
+
+    def _idle(self, run: Run) -> Run:
+        if run.busy:
+            raise EditError("the reel is being updated; wait a moment, or cancel that")
+        return run
+
+    def _of(self, run: Run) -> Desk:
+        outcome = run.outcome
+        assert outcome is not None, "only a run with a reel can be corrected"
+        known = self._desks.get(run.id)
+        made = (outcome.analysed, outcome.analysis)
+        if known is None:
+            self._forget_gone()
+            return self._keep(run, Desk(run.version, outcome.draft, History(outcome.draft), (made,)))
+        if known.version == run.version:
+            return known
+        # The reel is newer: what was rendered may differ from what was asked for by where clips could be copied.
+        history = (known.history.do(outcome.draft) if run.kind == "retarget"
+                   else replace(known.history, present=outcome.draft))
+        return self._keep(run, Desk(run.version, outcome.draft, history, (*known.analyses, made)))
+
+    def _keep(self, run: Run, desk: Desk) -> Desk:
+        self._desks[run.id] = desk
+        return desk
+
+    def _forget_gone(self) -> None:
+        for run_id in [run_id for run_id in self._desks if self._jobs.get(run_id) is None]:
+            del self._desks[run_id]
+
+
+def correct(draft: Draft, wanted: dict[str, Any]) -> Draft:
+    """The draft after what a button or a field of a card asks for. Raises EditError."""
+    try:
+        act, i = str(wanted["act"]), int(wanted["index"])
+        by, value = float(wanted.get("by") or 0.0), float(wanted.get("value") or 0.0)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EditError("that is no correction; load the page again") from error
+    if act == "take":
+        return edits.take_in(draft, i)
+    if not 0 <= i < len(draft.clips):
+        raise EditError("that clip is gone already")
+    clip = draft.clips[i]
+    if act in ("start", "end") and "value" not in wanted:
+        raise EditError("a clip starts and ends at a number of seconds, such as 12.3")
+    operations: dict[str, Callable[[], Draft]] = {
+        "leave": lambda: edits.leave_out(draft, i),
+        "earlier": lambda: edits.move(draft, i, -1),
+        "later": lambda: edits.move(draft, i, 1),
+        "start-by": lambda: edits.trim(draft, i, start_delta_s=by),
+        "end-by": lambda: edits.trim(draft, i, end_delta_s=by),
+        "start": lambda: edits.trim_to(draft, i, value, clip.end_s),
+        "end": lambda: edits.trim_to(draft, i, clip.start_s, value),
+    }
+    if act not in operations:
+        raise EditError("that is no correction; load the page again")
+    return operations[act]()

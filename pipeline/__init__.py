@@ -20,7 +20,7 @@ from pipeline.errors import (
 from pipeline.plan import Plan, read_plan
 from pipeline.progress import CancelToken, Progress
 from pipeline.runner import Analysis, Result, analyse, choose, make_reel, remake, render
-from pipeline.settings import Settings, SignalWeights, Style
+from pipeline.settings import Limits, Settings, SignalWeights, Style
 from pipeline.types import Clip, Reel
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Clip",
     "FFmpegError",
     "InputError",
+    "Limits",
     "ModelError",
     "OutputError",
     "Plan",

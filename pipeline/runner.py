@@ -94,7 +94,7 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     token = cancel or CancelToken()
     path, out = Path(path), Path(out_dir)
     timings: dict[str, float] = {}
-    video = _probe(path, timings, report, token, video)
+    video = _probe(path, settings, timings, report, token, video)
     check_writable(out, str(out_dir))
     check_settings(settings)
     if settings.captions == "speech":
@@ -117,8 +117,9 @@ def analyse(path: str | Path, settings: Settings | None = None, *, video: VideoI
     """
     token = cancel or CancelToken()
     timings: dict[str, float] = {}
-    video = _probe(Path(path), timings, report, token, video)
-    return _analyse(video, settings or Settings(), timings, report, token)
+    settings = settings or Settings()
+    video = _probe(Path(path), settings, timings, report, token, video)
+    return _analyse(video, settings, timings, report, token)
 
 
 def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
@@ -179,7 +180,7 @@ def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
     settings = settings or Settings.from_json(plan.settings)
     path, out = Path(plan.video.path), Path(out_dir)
     timings = dict(plan.timings_s)
-    video = _probe(path, timings, report, token, video)
+    video = _probe(path, settings, timings, report, token, video)
     if plan.video.sha256 not in (None, video.sha256):
         raise PlanError(f"is not the file that the plan was made of ({path} has changed since); "
                         "put the old one back or make a new reel", path.name)
@@ -188,12 +189,12 @@ def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
     return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token)
 
 
-def _probe(path: Path, timings: dict[str, float], report: Report, cancel: CancelToken,
+def _probe(path: Path, settings: Settings, timings: dict[str, float], report: Report, cancel: CancelToken,
            known: VideoInfo | None = None) -> VideoInfo:
     """Measure the file, if it is not known."""
     with _timed(timings, "probe"):
         report(Progress("probe", 0.0, "opening the video"))
-        video = known or probe(path, cancel)
+        video = known or probe(path, cancel, settings.limits)
         report(Progress("probe", 1.0, "opened the video"))
     return video
 

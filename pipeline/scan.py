@@ -29,13 +29,14 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
 
     frame_dir: an existing folder that takes the sampled frames
 
-    Raises InputError where no frame can be decoded, OutputError where frames can't be written, Cancelled.
+    Raises InputError where no frame can be decoded or one is beyond the limits, OutputError where frames can't be
+    written, Cancelled.
     """
     eye = _Eye(video, settings, frame_dir)
     sounds, ear = SoundMeter(), Ear()
     warnings: list[str] = []
     told_at, heard = 0.0, False
-    for event in decode(video, SAMPLE_RATE, cancel):
+    for event in decode(video, SAMPLE_RATE, cancel, settings.limits):
         if isinstance(event, Picture):
             eye.push(event)
             if time.monotonic() - told_at > _REPORT_EVERY_S:

@@ -16,7 +16,6 @@ from pipeline.cache import (
     load_scored,
     load_words,
     open_cache,
-    save_scan,
     save_scored,
     save_words,
     stage_key,
@@ -25,12 +24,12 @@ from pipeline.errors import Cancelled, ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
 from pipeline.media.files import check_writable
-from pipeline.media.probe import probe
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.rendering import Order, check_settings, render_reel
-from pipeline.scan import scan as scan_video
+from pipeline.sandbox import probe
+from pipeline.sandbox import scan as scan_video
 from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
 from pipeline.selection import budget_s, select
@@ -259,9 +258,7 @@ def _score(scorer: Scorer, identity: str, video: VideoInfo, scan: Scan, segments
 def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken) -> Scan:
     """The video's scan, from the cache if it is there."""
     def make(folder: Path) -> None:
-        frames = folder / "frames"
-        frames.mkdir()
-        save_scan(scan_video(video, settings, frames, report, cancel), folder)
+        scan_video(video, settings, folder, report, cancel)
 
     scan, _ = cache.get("scan", _scan_key(video, settings), load_scan, make)
     report(Progress("scan", 1.0, f"found {len(scan.scenes)} scenes"))

@@ -50,6 +50,7 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
             warnings.append(_TELL[event.kind].format(max(0.0, event.time_s)))
             if event.kind == "video":
                 eye.lose()
+    report(Progress("scan", 1.0, "looking for scenes"))
     if eye.count == 0:
         raise InputError("holds no picture that can be decoded; if a player can show it, save it again as MP4",
                          video.path.name)
@@ -58,7 +59,6 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     duration_s = eye.last_s + video.frame_s
     words, level = ear.finish(duration_s) if heard else (Heard(), None)
     signals = eye.pictures.finish(duration_s, sounds.finish(duration_s) if heard else None, level)
-    report(Progress("scan", 1.0, "looking for scenes"))
     holes = [gap for gap in eye.gaps if _is_hole(gap, sounds if heard else None)]
     for hole in holes:
         eye.cuts.break_at(hole.start_s)

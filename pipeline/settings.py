@@ -142,7 +142,7 @@ class Limits:
     max_streams: int = _number(1, 1000, 128, "tracks of any kind")
     max_hours: float = _number(0.0001, 48, 24.0, "hours")
     stall_s: float = _number(1, 3600, 60.0, "s that decoding may go without getting any further")
-    memory_mb: int = _number(1024, 1_048_576, 8192, "MB of address space for decoding, where the system can limit it")
+    memory_mb: int = _number(2048, 1_048_576, 8192, "MB of address space for decoding, where the system can limit it")
 
     def __post_init__(self) -> None:
         _validate(self)

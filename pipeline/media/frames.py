@@ -88,6 +88,8 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken,
                 packet = next(packets)
             except StopIteration:
                 return
+            except av.error.MemoryError:
+                raise
             except av.error.FFmpegError:
                 yield Damage(reached_s, "video")
                 return
@@ -96,6 +98,8 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken,
                 continue
             try:
                 frames = cast("list[av.VideoFrame]", packet.decode())
+            except av.error.MemoryError:
+                raise
             except av.error.FFmpegError:
                 if whole:
                     yield Damage(reached_s, "video")

@@ -77,6 +77,8 @@ def _why_not(path: Path, error: av.error.FFmpegError, kind: str) -> str:
     """What is most likely wrong with a file that FFmpeg refuses, and what to do."""
     if error.errno == errno.ENOSPC:
         return "the disk is full; free some space"
+    if error.errno == errno.ENOMEM:
+        return "needs more memory than decoding may take; scale it down first"
     head, tail = _ends(path)
     if b"encv" in head + tail or b"pssh" in head + tail:
         return "is encrypted; SmolReel needs an unprotected copy"

@@ -29,6 +29,8 @@ MODULE = "pipeline.sandboxed"
 _POLL_S = 0.05
 # What decoding learned is added up when it is done, which takes its time where a video is a day long.
 _FINISH_S = 600.0
+# A busy machine may take its time to start a process; that says nothing of the file.
+_START_S = 60.0
 _MOST_IDLE, _MOST_USES = 2, 50
 _AGAIN = "save it again with another program"
 # What stands in the last words of a process that got no more memory.
@@ -97,7 +99,7 @@ def _ask(request: Mapping[str, Any], limits: Limits, subject: str, tell: Callabl
 def _answer(child: PythonChild, limits: Limits, subject: str, tell: Callable[[float], object],
             cancel: CancelToken) -> Any:
     """What the child answers; raises _Told for an error that it told of, and InputError where it came to grief."""
-    patience_s = limits.stall_s
+    patience_s = max(limits.stall_s, _START_S)
     while True:
         cancel.check()
         try:
@@ -109,6 +111,7 @@ def _answer(child: PythonChild, limits: Limits, subject: str, tell: Callable[[fl
             continue
         if line is None:
             raise _obituary(child, limits, subject)
+        patience_s = limits.stall_s
         match json.loads(line):
             case {"share": float(share)}:
                 patience_s = max(limits.stall_s, _FINISH_S) if share >= 1 else limits.stall_s

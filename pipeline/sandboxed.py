@@ -86,6 +86,7 @@ def _carry_out(request: Mapping[str, Any], voice: _Voice) -> None:
             # Imported before memory is limited: what is wanted is a limit on the file, not on us.
             import pipeline.scan  # noqa: F401
         _limit_memory(limits.memory_mb)
+        voice.say(beat=True)
         voice.say(result=_DO[request["do"]](request, limits, voice))
     except SmolReelError as error:
         voice.say(error=[type(error).__name__, error.message, error.subject])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pipeline.errors import OutputError
-from pipeline.media.files import disk_error
+from pipeline.keeping import CLIPS, entries, evict, session, use
+from pipeline.locks import gate
+from pipeline.media.files import disk_error, sweep, working_folder
+from pipeline.sealing import MANIFEST, check_folder, seal_folder
 from pipeline.settings import Settings
 from pipeline.types import (
     Heard,
@@ -43,56 +46,136 @@ _TORN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 class Cache:
-    """Folders of results: `<root>/<stage>/<key>/`, each made whole beside its place and then renamed into it."""
+    """Folders of results: `<root>/<stage>/<key>/`, each made whole beside its place, sealed, and renamed into it.
 
-    def __init__(self, root: Path) -> None:
+    Files rather than a database: results are frames and films that ffmpeg, OpenCV and NumPy read by path, so that a
+    database would hold only their names, and could disagree with them after a crash. A rename is as atomic as a
+    commit, digests find what a rename can't vouch for, and one result that is lost costs no other.
+    """
+
+    def __init__(self, root: Path, most_bytes: int | None = None) -> None:
         self.root = root
+        self._most_bytes = most_bytes
+        self._run = ExitStack()
+        self._begun = False
+
+    def begin(self) -> None:
+        """From now on, nothing that this run uses is taken away. Raises OutputError where the cache can't be written.
+        """
+        if not self._begun:
+            try:
+                self._run.enter_context(session(self.root))
+            except OutputError as error:
+                raise self._closed(error) from error
+            self._begun = True
+
+    def end(self, *, tidy: bool) -> None:
+        """Let go of what was used.
+
+        tidy: whether to bring the cache back to its size, but for what this run and others that live have used
+        """
+        # A cache that can't be tidied must not end a run that is done.
+        with self._run, suppress(OutputError, OSError):
+            if tidy and self._begun and self._most_bytes is not None:
+                evict(self.root, self._most_bytes)
+        self._begun = False
+
+    def has(self, stage: str, key: str) -> bool:
+        """Whether a result is kept, whole or not; if so, it counts as just used."""
+        place = self.folder(stage, key)
+        return use(place, place / MANIFEST)
+
+    def make_room(self, wanted_bytes: int) -> None:
+        """Take away what was used longest ago, `wanted_bytes` of it where there is as much that nobody uses."""
+        self.begin()
+        evict(self.root, sum(entry.size_bytes for entry in entries(self.root)) - wanted_bytes)
+
+    @property
+    def clips(self) -> Path:
+        """Where encoded clips are kept."""
+        self.begin()
+        return self.root / CLIPS
 
     def folder(self, stage: str, key: str) -> Path:
         """Where the result of `stage` under `key` lies, or would lie."""
         return self.root / stage / key
 
-    def get(self, stage: str, key: str, load: Callable[[Path], T], make: Callable[[Path], object]) -> tuple[T, bool]:
+    def get(self, stage: str, key: str, load: Callable[[Path], T], make: Callable[[Path], object],
+            wait: Callable[[], object] = lambda: None) -> tuple[T, bool]:
         """The result under `key`, and whether it was found.
 
         load: reads a result from its folder; raises one of _TORN where it is torn or altered
         make: writes a result into an empty folder
+        wait: called now and then while another process makes the same result; what it raises is raised
 
         Raises OutputError where the cache can't be written, and whatever `make` raises.
         """
+        self.begin()
         place = self.folder(stage, key)
-        if place.is_dir():
+        found = _found(place, load)
+        if found is not None:
+            return found[0], True
+        with ExitStack() as stack:
             try:
-                return load(place), True
-            except _TORN:
-                shutil.rmtree(place, ignore_errors=True)
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            fresh = Path(tempfile.mkdtemp(prefix=f".{key[:8]}-", dir=place.parent))
-        except OSError as error:
-            raise OutputError(f"the cache can't be written ({error.strerror or error}); choose another with "
-                              "--cache-dir, or do without it with --no-cache", str(self.root)) from error
-        try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                fresh = stack.enter_context(working_folder(place.parent, key[:32], wait))
+            except (OSError, OutputError) as error:
+                raise self._closed(error) from error
+            # Another process may have made it while this one waited.
+            found = _found(place, load)
+            if found is not None:
+                return found[0], True
             make(fresh)
             try:
-                fresh.rename(place)
+                seal_folder(fresh)
+                _put(fresh, place)
             except OSError as error:
-                if not place.is_dir():
-                    raise disk_error(error, place) from error
-                # Another process made the same result in the meantime; either will do.
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        return load(place), False
+                raise disk_error(error, place) from error
+            return load(place), False
+
+    def _closed(self, error: OSError | OutputError) -> OutputError:
+        """What to tell a person whose cache can't be written."""
+        cause = error.__cause__ if isinstance(error, OutputError) else error
+        why = cause.strerror if isinstance(cause, OSError) else None
+        return OutputError(f"the cache can't be written ({why or cause or error}); choose another with --cache-dir, or "
+                           "do without it with --no-cache", str(self.root))
+
+
+def _found(place: Path, load: Callable[[Path], T]) -> tuple[T] | None:
+    """A result that is there and whole, from now on in use; None where there is none."""
+    if not use(place, place / MANIFEST):
+        return None
+    try:
+        check_folder(place)
+        return (load(place),)
+    except _TORN:
+        return None
+
+
+def _put(fresh: Path, place: Path) -> None:
+    """Give a result its place. What lies there is torn: it is moved away, to be deleted. Raises OSError."""
+    with working_folder(place.parent) as away, gate(place.parent):
+        if os.path.lexists(place):
+            place.rename(away / "torn")
+        fresh.rename(place)
 
 
 @contextmanager
 def open_cache(settings: Settings) -> Iterator[Cache]:
     """The cache that `settings` name, or one that lives as long as the block where they want none."""
-    if settings.cache:
-        yield Cache(settings.cache_dir)
-        return
-    with tempfile.TemporaryDirectory(prefix="smolreel-") as folder:
-        yield Cache(Path(folder))
+    temporary = Path(tempfile.gettempdir())
+    sweep(temporary)
+    with ExitStack() as stack:
+        if settings.cache:
+            cache = Cache(settings.cache_dir, settings.cache_max_bytes)
+        else:
+            cache = Cache(stack.enter_context(working_folder(temporary)))
+        whole = False
+        try:
+            yield cache
+            whole = True
+        finally:
+            cache.end(tidy=whole)
 
 
 def stage_key(stage: str, source: str, *inputs: Any) -> str:

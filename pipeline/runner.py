@@ -23,7 +23,7 @@ from pipeline.cache import (
 from pipeline.errors import Cancelled, ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
-from pipeline.media.files import check_writable
+from pipeline.media.files import check_writable, sweep
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
@@ -34,6 +34,7 @@ from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
 from pipeline.selection import budget_s, select
 from pipeline.settings import Settings
+from pipeline.space import check_room, needs
 from pipeline.types import FOCUS_STEP_S, Focus, Reel, Scan, Scored, Segment, VideoInfo, Word
 
 REEL_NAME = "reel.mp4"
@@ -96,13 +97,17 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     video = _probe(path, settings, timings, report, token, video)
     check_writable(out, str(out_dir))
     check_settings(settings)
+    folder = _swept(out, name or path.stem)
     if settings.captions == "speech":
         # As for the scorer's model: told before the long scan, not after it.
         speech.check(video, settings, report, token)
-    analysis = _analyse(video, settings, timings, report, token)
-    with _timed(timings, "select"):
-        plan = choose(analysis, settings)
-    result = _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token)
+    with open_cache(settings) as cache:
+        _check_room(video, settings, cache, folder)
+        analysis = _analyse(video, settings, cache, timings, report, token)
+        with _timed(timings, "select"):
+            plan = choose(analysis, settings)
+        plan = replace(plan, timings_s=timings)
+        result = _render(plan, video, folder, settings, cache, report, token)
     return replace(result, analysis=analysis)
 
 
@@ -118,7 +123,9 @@ def analyse(path: str | Path, settings: Settings | None = None, *, video: VideoI
     timings: dict[str, float] = {}
     settings = settings or Settings()
     video = _probe(Path(path), settings, timings, report, token, video)
-    return _analyse(video, settings, timings, report, token)
+    with open_cache(settings) as cache:
+        _check_room(video, settings, cache, None)
+        return _analyse(video, settings, cache, timings, report, token)
 
 
 def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
@@ -185,7 +192,27 @@ def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
                         "put the old one back or make a new reel", path.name)
     check_writable(out, str(out_dir))
     check_settings(settings)
-    return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token)
+    folder = _swept(out, name or path.stem)
+    with open_cache(settings) as cache:
+        check_room(needs(video, settings, reel_s=plan.duration_s, scanned=True), cache.root, folder, cache.make_room)
+        return _render(replace(plan, timings_s=timings), video, folder, settings, cache, report, token)
+
+
+def _check_room(video: VideoInfo, settings: Settings, cache: Cache, folder: Path | None) -> None:
+    """Raise OutputError where the disks can't hold what the run will write.
+
+    folder: for the reel; None where none is made
+    """
+    scanned = cache.has("scan", _scan_key(video, settings))
+    wanted = needs(video, settings, reel_s=None if folder else 0.0, scanned=scanned)
+    check_room(wanted, cache.root, folder, cache.make_room)
+
+
+def _swept(out: Path, name: str) -> Path:
+    """The folder for results, without what crashed runs left there."""
+    for folder in (out, out / name):
+        sweep(folder)
+    return out / name
 
 
 def _probe(path: Path, settings: Settings, timings: dict[str, float], report: Report, cancel: CancelToken,
@@ -198,24 +225,23 @@ def _probe(path: Path, settings: Settings, timings: dict[str, float], report: Re
     return video
 
 
-def _analyse(video: VideoInfo, settings: Settings, timings: dict[str, float], report: Report,
+def _analyse(video: VideoInfo, settings: Settings, cache: Cache, timings: dict[str, float], report: Report,
              cancel: CancelToken) -> Analysis:
     """Scan, segment and score a video that was probed."""
     # A model that can't be had is told before the long scan, not after it.
     scorers, notices = _usable(settings, report, cancel)
-    with open_cache(settings) as cache:
-        with _timed(timings, "scan"):
-            scan = _scan(video, settings, cache, report, cancel)
-        with _timed(timings, "score"):
-            segments = split(scan.scenes, scan.signals, settings)
-            for scorer, identity in scorers:
-                try:
-                    scored = _score(scorer, identity, video, scan, segments, settings, cache, report, cancel)
-                    break
-                except ModelError as error:
-                    if scorer is scorers[-1][0]:
-                        raise
-                    notices.append(_without(error))
+    with _timed(timings, "scan"):
+        scan = _scan(video, settings, cache, report, cancel)
+    with _timed(timings, "score"):
+        segments = split(scan.scenes, scan.signals, settings)
+        for scorer, identity in scorers:
+            try:
+                scored = _score(scorer, identity, video, scan, segments, settings, cache, report, cancel)
+                break
+            except ModelError as error:
+                if scorer is scorers[-1][0]:
+                    raise
+                notices.append(_without(error))
     report(Progress("score", 1.0, "scored every segment", scored.segments))
     return Analysis(video, scan, scored, timings, (*notices, *scan.warnings, *scored.warnings))
 
@@ -252,7 +278,7 @@ def _score(scorer: Scorer, identity: str, video: VideoInfo, scan: Scan, segments
     # Which scorer was asked for doesn't matter, only which one answered.
     segmented = stage_key("segment", _scan_key(video, settings), settings.part("segment"))
     key = stage_key("score", segmented, {**settings.part("score"), "scorer": identity})
-    return cache.get("score", key, load_scored, make)[0]
+    return cache.get("score", key, load_scored, make, _waiting("score", report, cancel))[0]
 
 
 def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken) -> Scan:
@@ -260,9 +286,18 @@ def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, ca
     def make(folder: Path) -> None:
         scan_video(video, settings, folder, report, cancel)
 
-    scan, _ = cache.get("scan", _scan_key(video, settings), load_scan, make)
+    scan, _ = cache.get("scan", _scan_key(video, settings), load_scan, make, _waiting("scan", report, cancel))
     report(Progress("scan", 1.0, f"found {len(scan.scenes)} scenes"))
     return scan
+
+
+def _waiting(stage: str, report: Report, cancel: CancelToken) -> Callable[[], None]:
+    """What to do while another process makes what this one needs."""
+    def wait() -> None:
+        cancel.check()
+        report(Progress(stage, None, "waiting for another run that does the same"))
+
+    return wait
 
 
 def _scan_key(video: VideoInfo, settings: Settings) -> str:
@@ -270,17 +305,16 @@ def _scan_key(video: VideoInfo, settings: Settings) -> str:
     return stage_key("scan", video.sha256, settings.part("scan"))
 
 
-def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, report: Report,
+def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, cache: Cache, report: Report,
             cancel: CancelToken) -> Result:
     """Render into `folder` and write the plan beside the reel."""
     timings = dict(plan.timings_s)
-    with open_cache(settings) as cache:
-        spoken = _words(plan, video, settings, cache, timings, report, cancel)
-        words = spoken.captions
-        with _timed(timings, "render"):
-            order = Order(video, plan, words if captions.are_burned(settings) else (), folder / REEL_NAME, settings,
-                          cache.root / "clips")
-            reel = render_reel(order, report, cancel)
+    spoken = _words(plan, video, settings, cache, timings, report, cancel)
+    words = spoken.captions
+    with _timed(timings, "render"):
+        order = Order(video, plan, words if captions.are_burned(settings) else (), folder / REEL_NAME, settings,
+                      cache.clips)
+        reel = render_reel(order, report, cancel)
     reel = replace(reel, warnings=(*spoken.warnings, *reel.warnings))
     # What an earlier render said of the words need no longer be true.
     plan = replace(plan, warnings=tuple(warning for warning in plan.warnings if warning not in speech.NOTES))
@@ -306,7 +340,8 @@ def _words(plan: Plan, video: VideoInfo, settings: Settings, cache: Cache, timin
 
     def recall(inputs: Sequence[Any], make: Callable[[], Sequence[Word]]) -> Sequence[Word]:
         key = stage_key("speech", video.sha256, inputs)
-        return cache.get("speech", key, load_words, lambda folder: save_words(make(), folder))[0]
+        return cache.get("speech", key, load_words, lambda folder: save_words(make(), folder),
+                         _waiting("speech", report, cancel))[0]
 
     with _timed(timings, "speech"):
         return speech.transcribe(video, plan.clips, settings, report, cancel, recall)

@@ -216,6 +216,7 @@ class Settings:
     # where results are kept between runs
     cache: bool = True
     cache_dir: Path = field(default_factory=lambda: Path(platformdirs.user_cache_dir("smolreel")))
+    cache_max_bytes: int = _number(0, 1e15, 20_000_000_000, "bytes that are kept after a run")
 
     # what a video may ask of this machine
     limits: Limits = field(default_factory=Limits)
@@ -289,7 +290,7 @@ class Settings:
 
 
 # Settings that leave the result as it is.
-_SHAPELESS = frozenset({"cache", "cache_dir", "limits"})
+_SHAPELESS = frozenset({"cache", "cache_dir", "cache_max_bytes", "limits"})
 
 STAGE_FIELDS: dict[str, frozenset[str]] = {
     "scan": frozenset({"sample_fps", "sample_side", "cut_ratio", "cut_change", "fade_level", "min_scene_s"}),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +10,7 @@ from pathlib import Path
 from pipeline.export.material import Material
 from pipeline.export.placing import windows
 from pipeline.export.words import title
-from pipeline.media.files import disk_error, write_whole
+from pipeline.media.files import appearing, working_file, write_whole
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken
 from pipeline.types import Reel
@@ -77,9 +74,7 @@ def ffmetadata(chapters: Sequence[Chapter]) -> str:
 
 def _set_into(reel: Reel, chapters: Sequence[Chapter], folder: Path, cancel: CancelToken) -> None:
     """Copy the reel's packets beside it with the chapters in front, then put the copy in its place."""
-    token = uuid.uuid4().hex[:8]
-    listing, part = folder / f".smolreel-{token}.txt", reel.path.parent / f".smolreel-{token}.part"
-    try:
+    with appearing(reel.path) as part, working_file(folder, ".txt") as listing:
         listing.write_text(ffmetadata(chapters), encoding="utf-8")
         run_ffmpeg(["-y", "-protocol_whitelist", "file", "-i", input_url(reel.path),
                     "-protocol_whitelist", "file", "-f", "ffmetadata", "-i", input_url(listing),
@@ -87,12 +82,5 @@ def _set_into(reel: Reel, chapters: Sequence[Chapter], folder: Path, cancel: Can
                     "-map", "0:v", "-map", "0:a?", "-map_metadata", "0", "-map_chapters", "1", "-c", "copy",
                     "-movflags", "+faststart", "-f", "mp4", input_url(part)],
                    cancel=cancel, timeout_s=600 + 2 * reel.duration_s, subject=reel.path.name, output=folder)
-        os.replace(part, reel.path)
-    except OSError as error:
-        raise disk_error(error, reel.path) from error
-    finally:
-        for leftover in (listing, part):
-            with contextlib.suppress(OSError):
-                leftover.unlink(missing_ok=True)
 
 

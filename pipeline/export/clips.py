@@ -10,7 +10,6 @@ edge holds sound of its neighbour.
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import numpy.typing as npt
 from pipeline.errors import FFmpegError
 from pipeline.export.material import Material
 from pipeline.export.placing import Window, windows
-from pipeline.media.files import appearing
+from pipeline.media.files import appearing, working_folder
 from pipeline.media.opening import open_media
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken
@@ -73,10 +72,10 @@ def export_clips(material: Material, cancel: CancelToken) -> Sequence[Path]:
     index = read_index(material.reel.path, cancel)
     with appearing(path) as part:
         try:
-            with (tempfile.TemporaryDirectory(prefix=".smolreel-", dir=material.folder) as folder,
+            with (working_folder(material.folder) as folder,
                   zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive):
                 for number, window in enumerate(shown, start=1):
-                    clip = Path(folder) / "clip.mp4"
+                    clip = folder / "clip.mp4"
                     cut(index, window, clip, cancel)
                     _add(archive, clip, file_name(window, number, len(shown)), cancel)
         except av.error.FFmpegError as error:

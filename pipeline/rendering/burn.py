@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from pipeline.errors import OutputError
+from pipeline.media.files import working_folder
 from pipeline.rendering.graph import ClipJob
 from pipeline.rendering.overlays import Overlay, within
 from pipeline.rendering.text import Drawn, Letterer
@@ -23,18 +24,15 @@ class Burner:
     def __init__(self, width: int, height: int, style: Style) -> None:
         self._letterer = Letterer(width, height, style)
         self._style = style
-        try:
-            self._temporary = tempfile.TemporaryDirectory(prefix="smolreel-words-")
-        except OSError as error:
-            raise OutputError(f"can't be written ({error.strerror or error}); check the disk",
-                              tempfile.gettempdir()) from error
+        self._open = ExitStack()
 
     def __enter__(self) -> Burner:
+        self._folder = self._open.enter_context(working_folder(Path(tempfile.gettempdir())))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self._temporary.cleanup()
+        self._open.close()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -63,7 +61,7 @@ class Burner:
         return self._letterer.card(self._style.closing or "")
 
     def _overlay(self, drawn: Drawn, first: int, after: int, fade: int) -> Overlay:
-        picture = drawn.save(Path(self._temporary.name))
+        picture = drawn.save(self._folder)
         return Overlay(picture, drawn.digest, drawn.x, drawn.y, first, after, fade)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,12 +12,13 @@ from typing import Any
 
 import av
 
-from pipeline.errors import FFmpegError, OutputError
+from pipeline.errors import FFmpegError
+from pipeline.media.files import working_folder
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering import blend
 from pipeline.rendering.burn import Burner
-from pipeline.rendering.encode import ClipFile, clip_jobs, clip_key, encode_clip, is_whole
+from pipeline.rendering.encode import ClipFile, clip_jobs, clip_key, encode_clip, is_kept
 from pipeline.rendering.encoders import X264, choose_encoder
 from pipeline.rendering.graph import AUDIO_RATE, ClipJob, Look, Part, out_matrix, out_primaries
 from pipeline.rendering.join import join_clips
@@ -72,11 +72,11 @@ def compose_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     rate, look = jobs[0].rate, jobs[0].look
     timeline = lay_out([job.frames for job in jobs], rate, settings.style.crossfade_s, settings.card_s)
     bed = lay_bed(settings.style, Fraction(timeline.frames) / rate, cancel)
-    with _folder(order.clip_dir) as folder, Burner(look.width, look.height, settings.style) as burner:
+    with working_folder(order.clip_dir) as folder, Burner(look.width, look.height, settings.style) as burner:
         title = burner.title(timeline)
         titled = max((overlay.after for overlay in title), default=0)
         overlays = (*burner.captions(timeline, clips, order.captions, titled), *title)
-        studio = Studio(order, timeline, jobs, overlays, Path(folder), burner.card() if timeline.card else None)
+        studio = Studio(order, timeline, jobs, overlays, folder, burner.card() if timeline.card else None)
         pieces, files, failed = _render(studio, report, cancel)
         join_clips([file.path for file in files], [piece.frames for piece in pieces], rate, order.target,
                    sound=jobs[0].sound != "none", audio_kbps=settings.audio_kbps, bed=bed, cancel=cancel,
@@ -122,14 +122,6 @@ def _render(studio: Studio, report: Report, cancel: CancelToken) -> tuple[list[P
             raise
         pieces = replace(studio, jobs=[replace(job, encoder=X264) for job in studio.jobs]).pieces()
         return pieces, work(), {encoder.name: f"failed midway: {error.message}"}
-
-
-def _folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder for what feeds compositions. Raises OutputError."""
-    try:
-        return tempfile.TemporaryDirectory(prefix=".styled-", dir=parent)
-    except OSError as error:
-        raise OutputError(f"can't be written ({error.strerror or error}); check the disk", str(parent)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +227,10 @@ class Studio:
         def make(tell: Tell, cancel: CancelToken) -> ClipFile:
             source = replace(self.order.video, path=Path(digest), sha256=digest, origin_s=0.0, container_start_s=0.0)
             known = clip_dir / f"{clip_key(source, job)}.mov"
-            if is_whole(known, job):
+            if is_kept(known, job):
                 return ClipFile(known, reused=True, silenced=False)
             # A folder of its own, gone at once: an hour's crossfades would fill the disk.
-            with _folder(self.folder) as name:
-                folder = Path(name)
+            with working_folder(self.folder) as folder:
                 picture, whole = folder / "picture.mov", folder / "whole.mov"
                 sounds = film(folder, picture, lambda share: tell(0.8 * share), cancel)
                 run_ffmpeg(_mux_args(picture, sounds, job, whole), cancel=cancel, timeout_s=600, output=clip_dir)

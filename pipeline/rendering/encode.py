@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -15,7 +12,9 @@ from pathlib import Path
 
 import av
 
-from pipeline.errors import FFmpegError, InputError, OutputError
+from pipeline.errors import FFmpegError, InputError
+from pipeline.keeping import use
+from pipeline.media.files import appearing
 from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
 from pipeline.plan import Plan
@@ -29,6 +28,7 @@ from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order
 from pipeline.rendering.parallel import Task, cores, crew, run_parallel
 from pipeline.rendering.parts import in_parts
+from pipeline.sealing import is_sealed, seal
 from pipeline.settings import Settings
 from pipeline.types import Clip, Placed, Reel, VideoInfo
 
@@ -221,7 +221,7 @@ def encode_clip(video: VideoInfo, job: ClipJob, clip_dir: Path, on_progress: Cal
     while True:
         path = clip_dir / f"{clip_key(video, job)}.mov"
         silenced = job.sound == "silence"
-        if is_whole(path, job):
+        if is_kept(path, job):
             return ClipFile(path, reused=True, silenced=silenced)
         if not sought:
             job = _sought(video, job, cancel)
@@ -257,6 +257,12 @@ def _sought(video: VideoInfo, job: ClipJob, cancel: CancelToken) -> ClipJob:
     return replace(job, seek_s=seeks[0], part=replace(job.part, sound_seek_s=seeks[-1] if job.part.lead else None))
 
 
+def is_kept(path: Path, job: ClipJob) -> bool:
+    """Whether a complete clip for `job` is kept at `path`, byte for byte as it was made; if so, it stays for this run.
+    """
+    return use(path) and is_whole(path, job) and is_sealed(path)
+
+
 def is_whole(path: Path, job: ClipJob) -> bool:
     """Whether `path` is a complete clip for `job`, by its index alone: a torn file has none, for it comes last."""
     if not path.is_file():
@@ -277,21 +283,22 @@ def is_whole(path: Path, job: ClipJob) -> bool:
 def _encode(video: VideoInfo, job: ClipJob, path: Path, on_progress: Callable[[float], object],
             cancel: CancelToken, threads: int | None) -> bool:
     """Encode into `path`, which appears only when it is whole; False where the source didn't yield the frames."""
-    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.part")
+    pictures = {overlay.digest: input_url(overlay.picture) for overlay in job.overlays}
     try:
-        pictures = {overlay.digest: input_url(overlay.picture) for overlay in job.overlays}
-        run_ffmpeg(clip_args(job, input_url(video.path), input_url(part), pictures, threads=threads), cancel=cancel,
-                   timeout_s=_time_limit_s(video, job), subject=video.path.name, output=path.parent,
-                   on_progress=lambda done_s: on_progress(min(1.0, done_s / job.duration_s)))
-        if not is_whole(part, job):
-            return False
-        os.replace(part, path)
-        return True
-    except OSError as error:
-        raise OutputError(f"can't be written ({error.strerror or error}); check the disk", str(path.parent)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        with appearing(path) as part:
+            run_ffmpeg(clip_args(job, input_url(video.path), input_url(part), pictures, threads=threads),
+                       cancel=cancel, timeout_s=_time_limit_s(video, job), subject=video.path.name, output=path.parent,
+                       on_progress=lambda done_s: on_progress(min(1.0, done_s / job.duration_s)))
+            if not is_whole(part, job):
+                raise _Short
+            seal(part)
+    except _Short:
+        return False
+    return True
+
+
+class _Short(Exception):
+    """The source didn't yield every frame."""
 
 
 def _time_limit_s(video: VideoInfo, job: ClipJob) -> float:

@@ -17,6 +17,7 @@ import av
 import numpy as np
 
 from pipeline.errors import Cancelled, FFmpegError, SettingsError, SmolReelError
+from pipeline.media.files import working_folder
 from pipeline.media.process import ffmpeg_encoders, ffmpeg_exe, input_url, run_ffmpeg
 from pipeline.progress import CancelToken
 from pipeline.settings import Settings
@@ -176,8 +177,8 @@ def _try(encoder: Encoder, cancel: CancelToken) -> str | None:
     """Encode a little; None where it came out right, else the reason."""
     if encoder.codec not in ffmpeg_encoders():
         return f"this ffmpeg was built without {encoder.codec}"
-    with tempfile.TemporaryDirectory(prefix="smolreel-") as folder:
-        target = Path(folder) / "trial.mov"
+    with working_folder(Path(tempfile.gettempdir())) as folder:
+        target = folder / "trial.mov"
         try:
             run_ffmpeg(trial_args(encoder, input_url(target)), cancel=cancel, timeout_s=_TRIAL_LIMIT_S)
         except Cancelled:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import uuid
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
-from pipeline.errors import FFmpegError, OutputError
+from pipeline.errors import FFmpegError
+from pipeline.media.files import appearing, working_file
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken
 from pipeline.rendering.graph import concat_list, join_args
@@ -31,12 +29,9 @@ def join_clips(clips: Sequence[Path], counts: Sequence[int], rate: Fraction, tar
 
     Raises OutputError, FFmpegError, Cancelled.
     """
-    token = uuid.uuid4().hex[:8]
-    listing = clips[0].parent / f".{token}.ffconcat"
-    # Short, since the target's own name may be as long as the file system allows.
-    part = target.parent / f".smolreel-{token}.part"
     total_s = float(sum(counts) / rate)
-    try:
+    with appearing(target) as part, working_file(clips[0].parent, ".ffconcat") as listing:
+        # The clips' names say no folder: FFmpeg looks for them beside the list.
         listing.write_text(concat_list([clip.name for clip in clips], counts, rate), encoding="utf-8")
         run_ffmpeg(join_args(input_url(listing), input_url(part), sound, audio_kbps, *([bed] if bed else [])),
                    cancel=cancel,
@@ -44,14 +39,6 @@ def join_clips(clips: Sequence[Path], counts: Sequence[int], rate: Fraction, tar
                    on_progress=lambda done_s: on_progress(min(1.0, done_s / total_s)))
         _check(part, sum(counts), target)
         check(part)
-        os.replace(part, target)
-    except OSError as error:
-        raise OutputError(f"can't be written ({error.strerror or error}); choose another output folder",
-                          str(target)) from error
-    finally:
-        for leftover in (part, listing):
-            with contextlib.suppress(OSError):
-                leftover.unlink(missing_ok=True)
 
 
 def _check(part: Path, frames: int, target: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +15,7 @@ import av
 import av.container
 from av.video.stream import VideoStream
 
-from pipeline.media.files import disk_error
+from pipeline.media.files import appearing, working_folder
 from pipeline.media.h264 import ParameterSets, read_avcc, write_avcc
 from pipeline.media.packets import PacketReader, Stretch, open_packets
 from pipeline.media.process import input_url, run_ffmpeg
@@ -26,11 +24,12 @@ from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.checking import Expected, check_reel, muxing_error
 from pipeline.rendering.copy import check_codec
 from pipeline.rendering.cutting import Cut, clocked, onto_keyframe, room_of, runs
-from pipeline.rendering.encode import clip_jobs, encode_clips, is_whole, placed
+from pipeline.rendering.encode import clip_jobs, encode_clips, is_kept, is_whole, placed
 from pipeline.rendering.graph import ClipJob, clip_args, slot_of, sound_args
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order, Unsuitable
 from pipeline.rendering.parallel import Task, cores, run_parallel
+from pipeline.sealing import seal
 from pipeline.types import Reel
 
 # Part of every spliced clip's key: raise it when the same packets come to be put together otherwise.
@@ -202,16 +201,13 @@ class _Shop:
         avcc = write_avcc(self._merged([edge for pair in edges for edge in pair if edge]))
         files = [self._order.clip_dir / f"{self._key(splice, avcc)}.mov" for splice in splices]
         missing = {path: (splice, pair) for path, splice, pair in zip(files, splices, edges, strict=True)
-                   if not is_whole(path, splice.job)}
-        sounds = {path: path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.sound")
-                  for path, (splice, _) in missing.items() if splice.job.sound != "none"}
-        try:
+                   if not is_kept(path, splice.job)}
+        with working_folder(self._order.clip_dir) as folder:
+            sounds = {path: folder / f"{path.stem}.sound" for path, (splice, _) in missing.items()
+                      if splice.job.sound != "none"}
             self._make_sounds([(missing[path][0].job, sound) for path, sound in sounds.items()])
             for path, (splice, pair) in missing.items():
                 self._assemble(splice, pair, sounds.get(path), avcc, path)
-        finally:
-            for sound in sounds.values():
-                sound.unlink(missing_ok=True)
         self.made = tuple(missing)
         return files
 
@@ -265,20 +261,17 @@ class _Shop:
     def _assemble(self, splice: Splice, edges: tuple[Path | None, Path | None], sound: Path | None, avcc: bytes,
                   path: Path) -> None:
         """Write all into one file, which appears only when it is whole."""
-        part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.part")
-        try:
-            with ExitStack() as stack:
-                head, tail, heard = (stack.enter_context(_opened(file)) if file else None for file in (*edges, sound))
-                self._write(splice, part, avcc, head, tail, heard)
+        with appearing(path) as part:
+            try:
+                with ExitStack() as stack:
+                    head, tail, heard = (stack.enter_context(_opened(file)) if file else None
+                                         for file in (*edges, sound))
+                    self._write(splice, part, avcc, head, tail, heard)
+            except av.error.FFmpegError as error:
+                raise muxing_error(error, path.parent) from error
             if not is_whole(part, splice.job):
                 raise Unsuitable("a clip that didn't come together")
-            os.replace(part, path)
-        except av.error.FFmpegError as error:
-            raise muxing_error(error, path.parent) from error
-        except OSError as error:
-            raise disk_error(error, path.parent) from error
-        finally:
-            part.unlink(missing_ok=True)
+            seal(part)
 
     def _write(self, splice: Splice, part: Path, avcc: bytes, head: av.container.InputContainer | None,
                tail: av.container.InputContainer | None, sound: av.container.InputContainer | None) -> None:

@@ -75,6 +75,7 @@ def session(root: Path) -> Iterator[None]:
     except OSError as error:
         raise disk_error(error, root) from error
     try:
+        _oldest_ns(root)
         for place in (root, *(root / part for part in PARTS)):
             sweep(place)
         yield
@@ -137,7 +138,8 @@ def _moved(path: Path, target: Path) -> bool:
 
 
 def _oldest_ns(root: Path) -> float:
-    """When the oldest run that lives has begun; infinite where none does."""
+    """When the oldest run that lives has begun; infinite where none does. The marks of those that don't are deleted.
+    """
     begun = []
     for path in (root / _SESSIONS).glob("*.lock"):
         with contextlib.suppress(OSError):

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -71,6 +72,12 @@ def end(started: subprocess.Popen[str], *, kill: bool = False) -> None:
         started.communicate("\n", timeout=20)
 
 
+def pictures(path: Path) -> np.ndarray:
+    """Every frame of a film: (frames, height, width) of luma."""
+    with av.open(str(path)) as container:
+        return np.array([frame.to_ndarray(format="gray") for frame in container.decode(video=0)], dtype=int)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A cache's folder."""
@@ -112,14 +119,14 @@ def test_altered_clips_and_frames_reach_no_reel(tmp_path: Path) -> None:
     video = story(tmp_path / "story.mp4", loud=range(4, 8), shots=4)
     settings = Settings(target_s=8, scorer="signals", render="encode", cache_dir=tmp_path / "cache")
     first = make_reel(video, settings, tmp_path / "out")
-    whole = first.reel.path.read_bytes()
+    whole = pictures(first.reel.path)
     clips = sorted((settings.cache_dir / "clips").glob("*.mov"))
     assert clips and all(map(is_sealed, clips))
     for path in (clips[0], *list(settings.cache_dir.glob("scan/*/frames/*.jpg"))[:1]):
         # In the middle of what is coded: the file opens, and shows something else.
         flip(path, path.stat().st_size // 2)
     again = make_reel(video, settings, tmp_path / "out")
-    assert again.reel.clips_encoded == 1 and again.reel.path.read_bytes() == whole
+    assert again.reel.clips_encoded == 1 and np.abs(pictures(again.reel.path) - whole).max() < 40
     assert again.plan.clips == first.plan.clips and all(map(is_sealed, clips))
 
 

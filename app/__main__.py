@@ -1,4 +1,4 @@
-"""The command line: `python -m app reel|render|ui`."""
+"""The command line: `python -m app reel|render|ui|cache`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from json import dumps
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
+from app import upkeep
 from app.console import Console, JsonConsole, RichConsole
 from app.limits import Limits, auth_from_environment, parse_auth
 from app.presenters import one_line
@@ -41,6 +43,8 @@ shell = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")]
 CacheDir = Annotated[Path | None, typer.Option("--cache-dir", help="Where results are kept between runs.")]
+CacheMaxGb = Annotated[float | None, typer.Option("--cache-max-gb", metavar="GB",
+                                                  help="Most that is kept after a run; what was used last stays.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing between runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
@@ -71,6 +75,7 @@ def reel(
     detail: Annotated[str | None, typer.Option(help="How closely SmolVLM2 looks: fast, balanced or full.")] = None,
     no_cache: NoCache = False,
     cache_dir: CacheDir = None,
+    cache_max_gb: CacheMaxGb = None,
     json: Json = False,
 ) -> None:
     """Make a highlight reel of each VIDEO: OUT/<name>/reel.mp4 and plan.json."""
@@ -80,7 +85,7 @@ def reel(
                          style=_style(title=title, closing=closing, font=font,
                                       music=music and music.absolute()),
                          pinned=_stretches(pin, "--pin"), banned=_stretches(ban, "--ban"),
-                         cache=False if no_cache else None, cache_dir=cache_dir)
+                         **_kept(no_cache, cache_dir, cache_max_gb))
     jobs = [
         (path.name, lambda console, token, path=path, name=name: make_reel(
             path, settings, out, name=name, report=console.progress, cancel=token))
@@ -95,11 +100,12 @@ def render_command(
     out: Out,
     no_cache: NoCache = False,
     cache_dir: CacheDir = None,
+    cache_max_gb: CacheMaxGb = None,
     json: Json = False,
 ) -> None:
     """Render a plan again, for example one that you edited."""
     chosen = read_plan(plan)
-    settings = Settings.from_json(chosen.settings).with_given(cache=False if no_cache else None, cache_dir=cache_dir)
+    settings = Settings.from_json(chosen.settings).with_given(**_kept(no_cache, cache_dir, cache_max_gb))
 
     def work(console: Console, token: CancelToken) -> Any:
         return render(chosen, out, settings, name=_folder_of(plan, chosen), report=console.progress, cancel=token)
@@ -131,6 +137,24 @@ def ui(
     from app.ui import launch
 
     launch(host, port, browser=True, limits=limits, auth=users, mcp=mcp)
+
+
+@shell.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete all that no run is using.")] = False,
+    cache_dir: CacheDir = None,
+    json: Json = False,
+) -> None:
+    """Show what is kept between runs, or clear it."""
+    settings = Settings().with_given(cache_dir=cache_dir)
+    root = settings.cache_dir
+    if clear:
+        taken = upkeep.clear(root)
+        facts, lines = upkeep.cleared_facts(root, taken), [upkeep.cleared_line(root, taken)]
+    else:
+        facts = upkeep.survey(root, settings.cache_max_bytes)
+        lines = upkeep.survey_lines(facts)
+    print(dumps(facts) if json else "\n".join(map(one_line, lines)))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -200,6 +224,12 @@ def _settings(preset: str | None, **given: Any) -> Settings:
     """Settings from what was given on the command line, which wins over the preset."""
     defaults = Settings() if preset is None else presets.with_preset(Settings(), preset)
     return defaults.with_given(**given)
+
+
+def _kept(no_cache: bool, cache_dir: Path | None, most_gb: float | None) -> dict[str, Any]:
+    """Settings of the cache, from what was given."""
+    return {"cache": False if no_cache else None, "cache_dir": cache_dir,
+            "cache_max_bytes": None if most_gb is None else most_gb * 1e9}
 
 
 def _style(**given: Any) -> Style | None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pipeline.errors import OutputError
-from pipeline.keeping import CLIPS, entries, evict, session, use
+from pipeline.keeping import CLIPS, entries, evict, session, tidy, use
 from pipeline.locks import gate
 from pipeline.media.files import disk_error, sweep, working_folder
 from pipeline.sealing import MANIFEST, check_folder, seal_folder
@@ -69,15 +69,15 @@ class Cache:
                 raise self._closed(error) from error
             self._begun = True
 
-    def end(self, *, tidy: bool) -> None:
+    def end(self, *, done: bool) -> None:
         """Let go of what was used.
 
-        tidy: whether to bring the cache back to its size, but for what this run and others that live have used
+        done: whether to bring the cache back to its size, but for what this run and others that live have used
         """
         # A cache that can't be tidied must not end a run that is done.
         with self._run, suppress(OutputError, OSError):
-            if tidy and self._begun and self._most_bytes is not None:
-                evict(self.root, self._most_bytes)
+            if done and self._begun and self._most_bytes is not None:
+                tidy(self.root, self._most_bytes)
         self._begun = False
 
     def has(self, stage: str, key: str) -> bool:
@@ -175,7 +175,7 @@ def open_cache(settings: Settings) -> Iterator[Cache]:
             yield cache
             whole = True
         finally:
-            cache.end(tidy=whole)
+            cache.end(done=whole)
 
 
 def stage_key(stage: str, source: str, *inputs: Any) -> str:

@@ -22,15 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.locks import Unlockable, gate, take
-from pipeline.media.files import disk_error, remove, sweep, working_folder
+from pipeline.media.files import disk_error, remove, sweep, working_folder, write_whole
 from pipeline.sealing import MANIFEST
 
 RESULTS = ("scan", "score", "speech")
 CLIPS, SEEN = "clips", "smolvlm2"
 PARTS = (*RESULTS, CLIPS, SEEN)
-_SESSIONS = "sessions"
+_SESSIONS, _NOTE = "sessions", "size.txt"
 # Where a file system has no locks, a run's mark counts for this long.
 _LONGEST_RUN_S = 7 * 86_400.0
+
+# How long a look at a cache counts that was no fuller than this.
+_LOOK_EVERY_S, _FULL_SHARE = 600.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,11 @@ def entries(root: Path) -> list[Entry]:
 
 def evict(root: Path, most_bytes: int) -> Taken:
     """Take away what was used longest ago until no more than `most_bytes` are left, or only what is in use."""
-    kept = entries(root)
+    return _take(root, entries(root), most_bytes)
+
+
+def _take(root: Path, kept: list[Entry], most_bytes: int) -> Taken:
+    """`evict`, from what is kept, what was used longest ago first."""
     excess = sum(entry.size_bytes for entry in kept) - most_bytes
     count = freed = in_use = 0
     if excess <= 0:
@@ -126,6 +133,20 @@ def evict(root: Path, most_bytes: int) -> Taken:
                 else:
                     count, freed = count + 1, freed + entry.size_bytes
     return Taken(count, freed, in_use)
+
+
+def tidy(root: Path, most_bytes: int) -> None:
+    """`evict`, after a run. A cache of which little was full a short while ago isn't looked through again: with what a
+    model saw of many hours that takes seconds. Raises OutputError where the cache can't be written.
+    """
+    note = root / _NOTE
+    with contextlib.suppress(OSError, ValueError):
+        full = int(note.read_text()) > _FULL_SHARE * most_bytes
+        if not full and 0 <= time.time() - note.stat().st_mtime < _LOOK_EVERY_S:
+            return
+    kept = entries(root)
+    left_bytes = sum(entry.size_bytes for entry in kept) - _take(root, kept, most_bytes).size_bytes
+    write_whole(note, str(left_bytes).encode())
 
 
 def _moved(path: Path, target: Path) -> bool:

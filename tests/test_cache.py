@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import OutputError, Settings, analyse, make_reel
 from pipeline.cache import Cache, open_cache
-from pipeline.keeping import entries, evict, session, use
+from pipeline.keeping import entries, evict, session, tidy, use
 from pipeline.locks import take
 from pipeline.media.files import PREFIX, appearing, sweep, working_folder
 from pipeline.scorers.smolvlm2.store import Store
@@ -94,7 +94,7 @@ def test_results_are_found_whole_or_made_again(root: Path) -> None:
     assert cache.get("scan", KEY, read, write("three")) == ("three", False)
     (root / "scan" / KEY / "result").unlink()
     assert cache.get("scan", KEY, read, write("four")) == ("four", False)
-    cache.end(tidy=False)
+    cache.end(done=False)
     assert [p.name for p in (root / "scan").iterdir()] == [KEY] and not list((root / "sessions").iterdir())
 
 
@@ -151,7 +151,7 @@ def filled(root: Path, count: int = 4) -> list[Path]:
     for n in range(count):
         (root / "clips" / f"{n}.mov").write_bytes(b"x" * 1000)
     Store(root / "smolvlm2").keep_answer(KEY, "x" * 1000)
-    cache.end(tidy=False)
+    cache.end(done=False)
     found = [root / "smolvlm2" / "ab" / f"{KEY}.json"]
     found += [root / "scan" / (f"{n}" * 64) for n in range(count)] + [root / "clips" / f"{n}.mov" for n in range(count)]
     for order, path in enumerate(found):
@@ -329,3 +329,17 @@ def test_without_a_cache_the_temporary_one_goes(tmp_path: Path, monkeypatch: pyt
         assert cache.get("scan", KEY, read, write("x")) == ("x", False)
         assert list(tmp_path.iterdir())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_with_much_room_is_not_looked_through_every_time(root: Path) -> None:
+    paths = filled(root)
+    tidy(root, 1_000_000)
+    paths[0].write_bytes(b"x" * 2_000_000)
+    tidy(root, 1_000_000)
+    assert paths[0].exists()
+    age(root / "size.txt", 1000)
+    age(paths[0], 10_000)
+    tidy(root, 1_000_000)
+    assert not paths[0].exists() and paths[1].exists()
+    tidy(root, 3_000)
+    assert sum(entry.size_bytes for entry in entries(root)) <= 3_000

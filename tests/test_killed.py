@@ -69,7 +69,7 @@ def temporary(folder: Path) -> list[Path]:
     """What should be gone once a run has ended."""
     # Libraries leave things of their own in the system's folder.
     return [path for path in folder.rglob("*") if path.name.startswith((".smolreel", "smolreel"))
-            or (path.name.startswith(".") and path.parent != folder / "tmp") or path.parent.name == "sessions"]
+            or (path.name.startswith(".") and path.parent != folder / "tmp") or path.suffix == ".lock"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")

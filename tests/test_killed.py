@@ -95,3 +95,21 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
         assert results(folder) == expected
         assert not temporary(folder)
         shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_whole_stages_are_not_done_again(tmp_path: Path) -> None:
+    video = story(tmp_path / "story.mp4", loud=range(4, 8), shots=4)
+    run = start(video, tmp_path)
+    assert run.stdout is not None
+    seen = ""
+    for line in run.stdout:
+        seen += line
+        if json.loads(line)["stage"] == "render":
+            run.send_signal(signal.SIGKILL)
+            break
+    run.communicate()
+    assert "looking for scenes" in seen and list((tmp_path / "cache" / "sessions").iterdir())
+    said, _ = start(video, tmp_path).communicate(timeout=60)
+    assert "looking for scenes" not in said and json.loads(said.splitlines()[-1])["event"] == "result"
+    assert not temporary(tmp_path)

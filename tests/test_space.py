@@ -22,7 +22,7 @@ def written(folder: Path) -> int:
 
 @pytest.mark.parametrize("render", ["encode", "copy"])
 def test_estimates_are_near_what_is_written(sample: Path, tmp_path: Path, render: str) -> None:
-    settings = Settings(target_s=12, scorer="signals", render=render, cache_dir=tmp_path / "cache", export=("clips",))
+    settings = Settings(target_s=5, scorer="signals", render=render, cache_dir=tmp_path / "cache", export=("clips",))
     wanted = needs(probe(sample, CancelToken()), settings)
     make_reel(sample, settings, tmp_path / "out")
     assert written(tmp_path / "cache") / 5 < wanted.cache_bytes < 5 * written(tmp_path / "cache")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -84,6 +85,16 @@ def test_it_finds_what_is_found_here(tmp_path: Path, children: list[PythonChild]
     assert len(children) == 1 and children[0].status is None
 
 
+def test_a_still_is_as_a_viewer_sees_it(tmp_path: Path, plain: Path, children: list[PythonChild]) -> None:
+    video = sandbox.probe(plain)
+    for at_s, shift in ((0.0, 0), (1.0, 25), (60.0, 49)):
+        jpeg = sandbox.still(video, at_s, 160, 95)
+        assert jpeg is not None
+        image = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        assert np.abs(image.astype(int) - np.roll(textured(0), shift, 1)).mean() < 12
+    assert len(children) == 1
+
+
 @pytest.mark.parametrize(("name", "says"), [
     ("segfault", "makes the decoder crash (signal 11); save it again with another program"),
     ("abort", "makes the decoder crash (signal 6); save it again"),
@@ -108,8 +119,8 @@ def test_memory_has_a_limit(tmp_path: Path, plain: Path, misbehaving: list[Pytho
 
 
 def test_a_hang_has_an_end(tmp_path: Path, plain: Path, misbehaving: list[PythonChild]) -> None:
-    limits = Limits(stall_s=1)
-    with pytest.raises(InputError, match=r"hang\.mp4: keeps the decoder busy without getting any further \(for 1 s\)"):
+    limits = Limits(stall_s=2)
+    with pytest.raises(InputError, match=r"hang\.mp4: keeps the decoder busy without getting any further \(for 2 s\)"):
         sandbox.probe(named(plain, tmp_path, "hang"), limits=limits)
     assert [child.status is None for child in misbehaving] == [False]
     # Slowness is none: longer than that altogether, but never without a sign of life.

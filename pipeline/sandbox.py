@@ -157,8 +157,8 @@ def _obituary(child: PythonChild, limits: Limits, subject: str) -> SmolReelError
 
 
 def _needs_memory(limits: Limits, subject: str) -> InputError:
-    return InputError(f"needs more memory to decode than the limit of {limits.memory_mb} MB; scale it down first, or "
-                      f"{_AGAIN}", subject)
+    return InputError(f"asks for more memory than the limit of {limits.memory_mb} MB for decoding, as damaged files "
+                      f"and very large pictures do; {_AGAIN}", subject)
 
 
 class _Told(Exception):

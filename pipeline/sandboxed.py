@@ -92,7 +92,11 @@ def _carry_out(request: Mapping[str, Any], voice: _Voice) -> None:
         voice.say(beat=True)
         voice.say(result=_DO[request["do"]](request, limits, voice))
     except SmolReelError as error:
-        voice.say(error=[type(error).__name__, error.message, error.subject])
+        # FFmpeg gives up over a number that no memory could hold before it asks the system for any.
+        if isinstance(error.__cause__, MemoryError):
+            voice.say(memory=True)
+        else:
+            voice.say(error=[type(error).__name__, error.message, error.subject])
     except MemoryError:
         voice.say(memory=True)
     except Exception as error:

@@ -28,7 +28,7 @@ from app.jobs import OUR_FAULT, Jobs, Run
 from app.thumbs import poster
 from pipeline import Settings, SmolReelError
 from pipeline.cache import Cache, load_scan, stage_key
-from pipeline.media.probe import probe
+from pipeline.sandbox import probe
 from pipeline.types import SampledFrame, VideoInfo
 
 Shown = dict[str, Any]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from bisect import bisect_left
 from collections.abc import Sequence
-from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,15 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.media.frames import Picture, decode, shown_bgr
-from pipeline.progress import CancelToken
+from pipeline import sandbox
 from pipeline.types import SampledFrame, VideoInfo
 
 CARD_WIDTH, PEEK_WIDTH = 320, 176
 _QUALITY = 72
 # Many videos begin black; a second in, they show something.
 _POSTER_S = 1.0
-_SAMPLE_RATE = 8000
 
 
 def thumb_at(frames: Sequence[SampledFrame], time_s: float, width: int = CARD_WIDTH) -> str:
@@ -38,14 +35,8 @@ def thumb_at(frames: Sequence[SampledFrame], time_s: float, width: int = CARD_WI
 
 def poster(video: VideoInfo) -> str:
     """A picture from the start of a video as a data URI; empty where none can be decoded."""
-    best = None
-    with closing(decode(video, _SAMPLE_RATE, CancelToken())) as events:
-        for event in events:
-            if isinstance(event, Picture):
-                best = event.frame
-                if event.time_s >= min(_POSTER_S, video.duration_s / 2):
-                    break
-    return _data_uri(shown_bgr(best, video, CARD_WIDTH)) if best is not None else ""
+    jpeg = sandbox.still(video, min(_POSTER_S, video.duration_s / 2), CARD_WIDTH, _QUALITY)
+    return _uri(jpeg) if jpeg else ""
 
 
 @lru_cache(maxsize=2048)
@@ -61,4 +52,9 @@ def _small(path: Path, width: int) -> str:
 def _data_uri(picture: npt.NDArray[np.generic]) -> str:
     """A BGR picture as a JPEG in a data URI."""
     done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}" if done else ""
+    return _uri(data.tobytes()) if done else ""
+
+
+def _uri(jpeg: bytes) -> str:
+    """JPEG data as a data URI."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

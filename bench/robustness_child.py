@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 from pipeline import CancelToken, InputError, Limits, Settings, SmolReelError, sandbox
+from pipeline.cache import load_scan
 from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import silent
 from pipeline.rendering import Order, render_reel
@@ -34,18 +35,17 @@ def attempt(path: Path, folder: Path) -> tuple[str, str]:
         outcome = "contained" if any(words in str(error) for words in _CONTAINED) else "refused"
         return (outcome if isinstance(error, InputError) else "fault"), str(error)
     try:
-        render_reel(Order(video, plan_of(video), (), out / "reel.mp4", SETTINGS, folder / "clips"), silent,
-                    CancelToken())
+        plan = plan_of(video, load_scan(scan).duration_s)
+        render_reel(Order(video, plan, (), out / "reel.mp4", SETTINGS, folder / "clips"), silent, CancelToken())
     except SmolReelError as error:
         # A reel that isn't whole is none: nothing may lie where it would have been.
         return _judged(out, (), "unmade", str(error))
     return _judged(out, ("reel.mp4",), "reel", "")
 
 
-def plan_of(video: VideoInfo) -> Plan:
-    """Two short clips, from the start and from the middle."""
-    starts_s = (0.0, video.duration_s / 2)
-    clips = [Clip(start_s, start_s + min(CLIP_S, video.duration_s / 2), None, "", "") for start_s in starts_s]
+def plan_of(video: VideoInfo, duration_s: float) -> Plan:
+    """Two short clips, from the start and from the middle of what can be decoded."""
+    clips = [Clip(start_s, start_s + min(CLIP_S, duration_s / 2), None, "", "") for start_s in (0.0, duration_s / 2)]
     return Plan(PlanVideo(str(video.path), video.sha256), tuple(clips))
 
 

@@ -7,6 +7,7 @@ side. To start it costs a third of a second, so that one that has done its work 
 from __future__ import annotations
 
 import atexit
+import base64
 import json
 import os
 import queue
@@ -61,6 +62,22 @@ def scan(video: VideoInfo, settings: Settings, folder: Path, report: Report, can
                "limits": asdict(settings.limits), "folder": str(folder.absolute())}
     _ask(request, settings.limits, video.path.name,
          lambda share: report(Progress("scan", share, "looking for scenes")), cancel)
+
+
+def still(video: VideoInfo, at_s: float, side: int, quality: int, limits: Limits | None = None) -> bytes | None:
+    """The first frame from `at_s` on, else the last one, decoded in a process beside: a JPEG as a viewer sees it.
+
+    at_s: seconds from the first shown frame, near the start: all before it is decoded
+    side: pixels of the longer side, at most
+    quality: of the JPEG, 0 to 100
+
+    None where no frame can be decoded. Raises what `probe` raises.
+    """
+    limits = limits or Limits()
+    request = {"do": "still", "video": video_to_json(video), "limits": asdict(limits), "at_s": at_s, "side": side,
+               "quality": quality}
+    found = _ask(request, limits, video.path.name, lambda _: None, CancelToken())
+    return base64.b64decode(found) if found else None
 
 
 def video_to_json(video: VideoInfo) -> dict[str, Any]:
@@ -140,8 +157,8 @@ def _obituary(child: PythonChild, limits: Limits, subject: str) -> SmolReelError
 
 
 def _needs_memory(limits: Limits, subject: str) -> InputError:
-    return InputError(f"needs more memory to decode than the limit of {limits.memory_mb} MB; scale it down first, or "
-                      f"{_AGAIN}", subject)
+    return InputError(f"asks for more memory than the limit of {limits.memory_mb} MB for decoding, as damaged files "
+                      f"and very large pictures do; {_AGAIN}", subject)
 
 
 class _Told(Exception):

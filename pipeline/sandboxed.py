@@ -6,6 +6,7 @@ ends, whatever it is doing.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -29,6 +30,8 @@ _BEAT_S = 0.2
 # With nothing to do for so long, it goes home.
 _IDLE_S = 60.0
 _MB = 1 << 20
+# Of sound that nobody listens to.
+_SAMPLE_RATE = 8000
 
 
 class _Voice:
@@ -89,7 +92,11 @@ def _carry_out(request: Mapping[str, Any], voice: _Voice) -> None:
         voice.say(beat=True)
         voice.say(result=_DO[request["do"]](request, limits, voice))
     except SmolReelError as error:
-        voice.say(error=[type(error).__name__, error.message, error.subject])
+        # FFmpeg gives up over a number that no memory could hold before it asks the system for any.
+        if isinstance(error.__cause__, MemoryError):
+            voice.say(memory=True)
+        else:
+            voice.say(error=[type(error).__name__, error.message, error.subject])
     except MemoryError:
         voice.say(memory=True)
     except Exception as error:
@@ -118,7 +125,25 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice) -> Any:
     save_scan(scan(video_from_json(request["video"]), settings, frames, report, _Beat(voice)), folder)
 
 
-_DO = {"probe": _probe, "scan": _scan}
+def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice) -> Any:
+    import cv2
+
+    from pipeline.media.frames import Picture, decode, shown_bgr
+
+    video, best = video_from_json(request["video"]), None
+    for event in decode(video, _SAMPLE_RATE, _Beat(voice), limits):
+        if isinstance(event, Picture):
+            best = event.frame
+            if event.time_s >= request["at_s"]:
+                break
+    if best is None:
+        return None
+    options = [cv2.IMWRITE_JPEG_QUALITY, request["quality"], cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    _, data = cv2.imencode(".jpg", shown_bgr(best, video, request["side"]), options)
+    return base64.b64encode(data.tobytes()).decode()
+
+
+_DO = {"probe": _probe, "scan": _scan, "still": _still}
 
 
 def _limit_memory(memory_mb: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ from pipeline.media import probe as measuring
 from pipeline.media.process import PythonChild
 from pipeline.progress import silent
 from pipeline.scan import scan as scan_here
-from tests.making import story, textured, write_video
+from tests.making import replace_box, story, textured, write_video
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -84,10 +86,20 @@ def test_it_finds_what_is_found_here(tmp_path: Path, children: list[PythonChild]
     assert len(children) == 1 and children[0].status is None
 
 
+def test_a_still_is_as_a_viewer_sees_it(tmp_path: Path, plain: Path, children: list[PythonChild]) -> None:
+    video = sandbox.probe(plain)
+    for at_s, shift in ((0.0, 0), (1.0, 25), (60.0, 49)):
+        jpeg = sandbox.still(video, at_s, 160, 95)
+        assert jpeg is not None
+        image = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        assert np.abs(image.astype(int) - np.roll(textured(0), shift, 1)).mean() < 12
+    assert len(children) == 1
+
+
 @pytest.mark.parametrize(("name", "says"), [
     ("segfault", "makes the decoder crash (signal 11); save it again with another program"),
     ("abort", "makes the decoder crash (signal 6); save it again"),
-    ("bad_alloc", "needs more memory to decode than the limit of 8192 MB; scale it down first"),
+    ("bad_alloc", "asks for more memory than the limit of 8192 MB for decoding, as damaged files and"),
     ("killed", "made the system stop the decoder, most likely for lack of memory; scale it down first")])
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_a_crash_is_one_line(tmp_path: Path, plain: Path, misbehaving: list[PythonChild], name: str,
@@ -103,13 +115,24 @@ def test_a_crash_is_one_line(tmp_path: Path, plain: Path, misbehaving: list[Pyth
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux alone")
 def test_memory_has_a_limit(tmp_path: Path, plain: Path, misbehaving: list[PythonChild]) -> None:
-    with pytest.raises(InputError, match="more memory to decode than the limit of 2048 MB"):
+    with pytest.raises(InputError, match="more memory than the limit of 2048 MB for decoding"):
         sandbox.probe(named(plain, tmp_path, "hog"), limits=Limits(memory_mb=2048))
 
 
+def test_a_table_that_claims_a_billion_entries(tmp_path: Path, plain: Path, children: list[PythonChild]) -> None:
+    table = bytes(4) + struct.pack(">III", 0x7FFFFFFF, 1, 1)
+    path = tmp_path / "many.mp4"
+    path.write_bytes(replace_box(plain.read_bytes(), ("moov", "trak", "mdia", "minf", "stbl", "stts"), table))
+    with pytest.raises(InputError, match=r"^many\.mp4: asks for more memory than the limit of 3000 MB for"):
+        sandbox.probe(path, limits=Limits(memory_mb=3000))
+    with pytest.raises(InputError, match=r"^many\.mp4: asks for more memory than decoding may take, as"):
+        measuring.probe(path)
+    assert [child.status is None for child in children] == [False]
+
+
 def test_a_hang_has_an_end(tmp_path: Path, plain: Path, misbehaving: list[PythonChild]) -> None:
-    limits = Limits(stall_s=1)
-    with pytest.raises(InputError, match=r"hang\.mp4: keeps the decoder busy without getting any further \(for 1 s\)"):
+    limits = Limits(stall_s=2)
+    with pytest.raises(InputError, match=r"hang\.mp4: keeps the decoder busy without getting any further \(for 2 s\)"):
         sandbox.probe(named(plain, tmp_path, "hang"), limits=limits)
     assert [child.status is None for child in misbehaving] == [False]
     # Slowness is none: longer than that altogether, but never without a sign of life.

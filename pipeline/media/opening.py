@@ -78,7 +78,7 @@ def _why_not(path: Path, error: av.error.FFmpegError, kind: str) -> str:
     if error.errno == errno.ENOSPC:
         return "the disk is full; free some space"
     if error.errno == errno.ENOMEM:
-        return "needs more memory than decoding may take; scale it down first"
+        return "asks for more memory than decoding may take, as damaged files do; save it again with another program"
     head, tail = _ends(path)
     if b"encv" in head + tail or b"pssh" in head + tail:
         return "is encrypted; SmolReel needs an unprotected copy"

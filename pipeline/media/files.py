@@ -13,6 +13,14 @@ from pathlib import Path
 from pipeline.errors import OutputError
 
 
+def users_path(text: str) -> Path:
+    """A path as a person writes it, with ~ for a home folder; one of a person that isn't known is taken as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def disk_error(error: OSError, where: Path | str) -> OutputError:
     """What to tell a person whose results can't be written to `where`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -32,6 +32,7 @@ from pipeline import (
     render,
 )
 from pipeline.errors import FFmpegError, SettingsError
+from pipeline.media.files import folder_name
 from pipeline.settings import ASPECTS, CAPTIONS, EXPORTS, FRAMINGS, RENDERS
 
 DONE, FAULT, BAD_INPUT, CANCELLED = 0, 1, 2, 130
@@ -234,17 +235,13 @@ def _folder_names(videos: list[Path]) -> list[str]:
     """A folder for each video: its stem, numbered where two share one."""
     names: list[str] = []
     for path in videos:
-        name, number = path.stem, 1
-        while name in names:
-            number += 1
-            name = f"{path.stem}-{number}"
-        names.append(name)
+        names.append(folder_name(path, names))
     return names
 
 
 def _folder_of(plan_file: Path, plan: Plan) -> str | None:
     """The folder name that a plan's reel had, where it was numbered because two videos share a stem."""
-    stem, folder = Path(plan.video.path).stem, plan_file.absolute().parent.name
+    stem, folder = folder_name(Path(plan.video.path)), plan_file.absolute().parent.name
     return folder if folder.startswith(f"{stem}-") and folder.removeprefix(f"{stem}-").isdigit() else None
 
 

@@ -8,10 +8,13 @@ from typing import Any
 from pipeline import Plan, Reel, Result
 from pipeline.export.words import clock
 
+# Besides line breaks: what drives terminals, turns text around so that it reads as another, and can't be sent as UTF-8.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 def one_line(text: str) -> str:
-    """The text with line breaks and other control characters written out, as file names can hold them."""
-    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
+    """The text with line breaks and what else isn't fit to be shown written out, as file names can hold it."""
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def clip_rows(plan: Plan) -> list[list[str]]:

@@ -24,7 +24,7 @@ from pipeline.cache import (
 from pipeline.errors import Cancelled, ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
-from pipeline.media.files import check_writable
+from pipeline.media.files import check_writable, folder_name
 from pipeline.media.probe import probe
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.pool import Material
@@ -85,7 +85,7 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
 
     path: of the video
     out_dir: the reel goes to `out_dir/<name>/reel.mp4`, its plan beside it
-    name: of that folder; the video's stem where None
+    name: of that folder; after the video's stem where None
     video: as measured before, of a file that nobody has changed since; None to measure it
 
     Raises SmolReelError (see `pipeline.errors`); nothing half-made is left then.
@@ -103,7 +103,8 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     analysis = _analyse(video, settings, timings, report, token)
     with _timed(timings, "select"):
         plan = choose(analysis, settings)
-    result = _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token)
+    folder = out / (name or folder_name(path))
+    result = _render(replace(plan, timings_s=timings), video, folder, settings, report, token)
     return replace(result, analysis=analysis)
 
 
@@ -162,7 +163,7 @@ def render(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
     """Render a plan, edited or not, to `out_dir/<name>/reel.mp4`, and write it beside the reel.
 
     settings: what to render with; what the plan says where None
-    name: of that folder; the video's stem where None
+    name: of that folder; after the video's stem where None
 
     Raises PlanError where the plan and its video don't fit together, and what `make_reel` raises.
     """
@@ -185,7 +186,7 @@ def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
                         "put the old one back or make a new reel", path.name)
     check_writable(out, str(out_dir))
     check_settings(settings)
-    return _render(replace(plan, timings_s=timings), video, out / (name or path.stem), settings, report, token)
+    return _render(replace(plan, timings_s=timings), video, out / (name or folder_name(path)), settings, report, token)
 
 
 def _probe(path: Path, timings: dict[str, float], report: Report, cancel: CancelToken,

@@ -20,6 +20,7 @@ from gradio.utils import get_upload_folder
 
 from app import cards, edits, telling, timeline
 from app.desk import Desk, Desks, correct
+from app.doors import Doors
 from app.edits import EditError
 from app.estimates import expected
 from app.forms import FIELDS, likely, model_note, preset_hint, settings_from
@@ -66,6 +67,7 @@ class Handlers:
     def __init__(self, jobs: Jobs, *, any_model: bool) -> None:
         self.jobs = jobs
         self._desks = Desks(jobs)
+        self._doors = Doors(jobs)
         self._any_model = any_model
 
     # ---- arriving, and choosing a video ----
@@ -74,6 +76,7 @@ class Handlers:
     def opened(self, visitor: str | None, request: gr.Request) -> Shown:
         """The page was opened, or loaded again: the run in its address is shown."""
         shown: Shown = {"visitor": visitor or secrets.token_urlsafe(18), "earlier": self._earlier(visitor)}
+        self._doors.enter(str(request.session_hash), shown["visitor"])
         run_id = request.query_params.get("run")
         if not run_id:
             return shown
@@ -81,6 +84,10 @@ class Handlers:
         if run is None:
             return {**shown, **self._gone()}
         return {**shown, **self._standing(run)}
+
+    def left(self, request: gr.Request) -> None:
+        """The page was closed, or is about to be loaded again."""
+        self._doors.leave(str(request.session_hash))
 
     @_friendly
     def chosen(self, path: str | None) -> Shown:

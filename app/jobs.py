@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ _LIGHT = "light"
 _COMES_BACK_S = 15 * 60
 _SWEEP_EVERY_S = 30.0
 _CLOSING_S = 10.0
+_TURN_S = 0.1
 OUR_FAULT = "Something went wrong on our side; it is in the log. Try again, or try other settings."
 _log = logging.getLogger("smolreel")
 
@@ -59,6 +60,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         # Corrections have a lane of their own: they take seconds, and must not wait for somebody's long scan.
         self._lanes: dict[str, deque[Job]] = {lane: deque() for lane in (*devices, _LIGHT)}
+        self._at_work = {lane: threading.Lock() for lane in self._lanes}
         self._threads = [threading.Thread(target=self._serve, args=(lane,), name=f"runs {lane}", daemon=True)
                          for lane in self._lanes]
         self._threads.append(threading.Thread(target=self._sweep_on, name="sweep runs", daemon=True))
@@ -134,6 +136,12 @@ class Jobs:
                 return None
             self._stop(job)
             return self._snapshot(job)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Heavy work that is no run, such as a plan that a program wants rendered: no run is worked on meanwhile."""
+        with self._at_work[next(iter(self._lanes))]:
+            yield
 
     def leave(self, owner: str) -> None:
         """The owner has closed the page: what is done goes soon, unless `come_back` is called before."""
@@ -253,7 +261,15 @@ class Jobs:
                     return
                 job = self._lanes[lane].popleft()
                 job.state, job.began = RUNNING, time.monotonic()
-            self._work(job)
+            # What isn't a run may be at work; who waits for it may still cancel.
+            mine = False
+            while not mine and not job.token.cancelled:
+                mine = self._at_work[lane].acquire(timeout=_TURN_S)
+            try:
+                self._work(job)
+            finally:
+                if mine:
+                    self._at_work[lane].release()
 
     def _work(self, job: Job) -> None:
         """Do a job; whatever happens, its state says so and the worker goes on."""

@@ -173,6 +173,7 @@ def _wire(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
 
     run, asked = ("run_id",), FIELDS
     on(page.load, handlers.opened, ("visitor",), **_QUIET)
+    page.unload(handlers.left)
     on(parts["source"].upload, handlers.chosen, ("source",), concurrency_limit=4,
        api_visibility="private", show_progress_on=parts["facts"])
     on(parts["source"].clear, handlers.chosen, ("source",), **_QUIET)

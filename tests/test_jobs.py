@@ -145,9 +145,9 @@ def test_an_id_that_nobody_gave_finds_nothing(jobs: Jobs) -> None:
 
 
 def test_heavy_work_is_done_one_at_a_time_in_turn(jobs: Jobs, video: Path, gate: Gate) -> None:
-    runs = [jobs.submit(owner, video, name, SETTINGS) for owner, name in
-            (("ann", "1"), ("bob", "2"), ("cy", "3"), ("ann", "4"))]
+    runs = [jobs.submit("ann", video, "1", SETTINGS)]
     until(jobs, runs[0], lambda run: run.state == "running")
+    runs += [jobs.submit(owner, video, name, SETTINGS) for owner, name in (("bob", "2"), ("cy", "3"), ("ann", "4"))]
     assert [jobs.get(run.id).place for run in runs] == [None, 1, 2, 3]  # type: ignore[union-attr]
     with pytest.raises(Refused, match="3 reels are waiting already"):
         jobs.submit("dee", video, "5", SETTINGS)
@@ -157,6 +157,22 @@ def test_heavy_work_is_done_one_at_a_time_in_turn(jobs: Jobs, video: Path, gate:
     gate.open.set()
     assert [until(jobs, run).state for run in runs] == ["done", "cancelled", "done", "done"]
     assert gate.names == ["1", "3", "4"] and gate.most_at_work == 1
+
+
+def test_what_is_no_run_takes_its_turn_too(jobs: Jobs, video: Path) -> None:
+    with jobs.alone():
+        first = jobs.submit("ann", video, "a.mp4", SETTINGS)
+        second = jobs.submit("bob", video, "b.mp4", SETTINGS)
+        until(jobs, first, lambda run: run.state == "running")
+        time.sleep(0.3)
+        assert jobs.get(first.id).progress is None  # type: ignore[union-attr]
+        jobs.cancel(first.id)
+        ends_at = time.monotonic() + WAIT_S
+        while (now := jobs.get(first.id)) is not None and now.busy and time.monotonic() < ends_at:
+            time.sleep(0.01)
+        assert now is None or now.state == "cancelled"
+        assert jobs.get(second.id).outcome is None  # type: ignore[union-attr]
+    assert until(jobs, second).state == "done"
 
 
 def test_nobody_fills_the_queue_alone(jobs: Jobs, video: Path, gate: Gate) -> None:

@@ -122,8 +122,9 @@ def ui(
     """Open the page.
 
     Also from the environment: SMOLREEL_AUTH, SMOLREEL_MAX_UPLOAD_MB, SMOLREEL_MAX_MINUTES, SMOLREEL_KEEP_MINUTES,
-    and SMOLREEL_QUEUE, the number of runs that may wait. A password on a command line can be seen by others on this
-    machine; in SMOLREEL_AUTH it can't.
+    SMOLREEL_QUEUE, the number of runs that may wait, and SMOLREEL_STOP_SECONDS, within which the page ends when it is
+    asked to by SIGTERM: runs that would take longer are cancelled. A password on a command line can be seen by
+    others on this machine; in SMOLREEL_AUTH it can't.
     """
     limits = Limits.from_environment().with_given(max_upload_mb=max_upload_mb, max_minutes=max_minutes,
                                                   keep_minutes=keep_minutes)

@@ -10,9 +10,9 @@ from app import edits, zero
 from app.edits import Draft
 from app.limits import Limits
 from pipeline import Analysis, CancelToken, Plan, Progress, Reel, Result, Settings, analyse, make_reel, remake
-from pipeline.media.probe import probe
 from pipeline.plan import FILE_NAME
 from pipeline.progress import Report
+from pipeline.sandbox import probe
 from pipeline.types import VideoInfo
 
 _REEL_FOLDER = "reel"
@@ -90,7 +90,7 @@ def carry_out(task: Task, limits: Limits, opened: Callable[[VideoInfo], object],
     video = task.video
     if video is None:
         report(Progress("probe", 0.0, "opening the video"))
-        video = probe(task.source, cancel)
+        video = probe(task.source, cancel, task.settings.limits)
     limits.check_length(video.duration_s, task.name)
     opened(video)
     if task.draft is None or task.analysis is None or task.analysed is None:

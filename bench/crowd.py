@@ -34,6 +34,8 @@ _POLITE = ("are waiting already", "reels in the making", "Queue is full")
 _SHORTEST_S, _STEP_S = 6.0, 0.2
 # Open files and threads that a server may keep for its next visitors.
 _SPARE_FILES = 24
+# Decoders that have done their work wait a minute for more.
+_SPARE_CHILDREN = 2
 _ANSWER_S = 600.0
 
 
@@ -160,7 +162,7 @@ def faults(crowd: Crowd, held: Sequence[tuple[str, Held]], log: str) -> list[str
              if count and outcome not in (RIGHT, FULL)]
     if not crowd.outcomes[RIGHT]:
         found.append("nobody got a reel")
-    if after.children > before.children:
+    if after.children > before.children + _SPARE_CHILDREN:
         found.append(f"{after.children - before.children} child processes stayed")
     if after.files > before.files + _SPARE_FILES:
         found.append(f"{after.files - before.files} files stayed open")

@@ -7,21 +7,27 @@ or in three steps, between which a plan can be edited: `analyse`, `choose`, `ren
 user interface, and loads neither torch nor transformers until a model is asked for.
 """
 
-from pipeline.errors import (
-    Cancelled,
-    FFmpegError,
-    InputError,
-    ModelError,
-    OutputError,
-    PlanError,
-    SettingsError,
-    SmolReelError,
-)
-from pipeline.plan import Plan, read_plan
-from pipeline.progress import CancelToken, Progress
-from pipeline.runner import Analysis, Result, analyse, choose, make_reel, remake, render
-from pipeline.settings import Settings, SignalWeights, Style
-from pipeline.types import Clip, Reel
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.errors import (
+        Cancelled,
+        FFmpegError,
+        InputError,
+        ModelError,
+        OutputError,
+        PlanError,
+        SettingsError,
+        SmolReelError,
+    )
+    from pipeline.plan import Plan, read_plan
+    from pipeline.progress import CancelToken, Progress
+    from pipeline.runner import Analysis, Result, analyse, choose, make_reel, remake, render
+    from pipeline.settings import Limits, Settings, SignalWeights, Style
+    from pipeline.types import Clip, Reel
 
 __all__ = [
     "Analysis",
@@ -30,6 +36,7 @@ __all__ = [
     "Clip",
     "FFmpegError",
     "InputError",
+    "Limits",
     "ModelError",
     "OutputError",
     "Plan",
@@ -49,3 +56,22 @@ __all__ = [
     "remake",
     "render",
 ]
+
+# Where each name lives. It is fetched when it is first used: processes of ours that need one room needn't load all.
+_HOMES = {
+    "pipeline.errors": ("Cancelled", "FFmpegError", "InputError", "ModelError", "OutputError", "PlanError",
+                        "SettingsError", "SmolReelError"),
+    "pipeline.plan": ("Plan", "read_plan"),
+    "pipeline.progress": ("CancelToken", "Progress"),
+    "pipeline.runner": ("Analysis", "Result", "analyse", "choose", "make_reel", "remake", "render"),
+    "pipeline.settings": ("Limits", "Settings", "SignalWeights", "Style"),
+    "pipeline.types": ("Clip", "Reel"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from where it lives."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

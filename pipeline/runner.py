@@ -16,7 +16,6 @@ from pipeline.cache import (
     load_scored,
     load_words,
     open_cache,
-    save_scan,
     save_scored,
     save_words,
     stage_key,
@@ -25,12 +24,12 @@ from pipeline.errors import Cancelled, ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
 from pipeline.media.files import check_writable, folder_name
-from pipeline.media.probe import probe
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.rendering import Order, check_settings, render_reel
-from pipeline.scan import scan as scan_video
+from pipeline.sandbox import probe
+from pipeline.sandbox import scan as scan_video
 from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
 from pipeline.selection import budget_s, select
@@ -94,7 +93,7 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     token = cancel or CancelToken()
     path, out = Path(path), Path(out_dir)
     timings: dict[str, float] = {}
-    video = _probe(path, timings, report, token, video)
+    video = _probe(path, settings, timings, report, token, video)
     check_writable(out, str(out_dir))
     check_settings(settings)
     if settings.captions == "speech":
@@ -118,8 +117,9 @@ def analyse(path: str | Path, settings: Settings | None = None, *, video: VideoI
     """
     token = cancel or CancelToken()
     timings: dict[str, float] = {}
-    video = _probe(Path(path), timings, report, token, video)
-    return _analyse(video, settings or Settings(), timings, report, token)
+    settings = settings or Settings()
+    video = _probe(Path(path), settings, timings, report, token, video)
+    return _analyse(video, settings, timings, report, token)
 
 
 def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
@@ -180,7 +180,7 @@ def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
     settings = settings or Settings.from_json(plan.settings)
     path, out = Path(plan.video.path), Path(out_dir)
     timings = dict(plan.timings_s)
-    video = _probe(path, timings, report, token, video)
+    video = _probe(path, settings, timings, report, token, video)
     if plan.video.sha256 not in (None, video.sha256):
         raise PlanError(f"is not the file that the plan was made of ({path} has changed since); "
                         "put the old one back or make a new reel", path.name)
@@ -189,12 +189,12 @@ def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
     return _render(replace(plan, timings_s=timings), video, out / (name or folder_name(path)), settings, report, token)
 
 
-def _probe(path: Path, timings: dict[str, float], report: Report, cancel: CancelToken,
+def _probe(path: Path, settings: Settings, timings: dict[str, float], report: Report, cancel: CancelToken,
            known: VideoInfo | None = None) -> VideoInfo:
     """Measure the file, if it is not known."""
     with _timed(timings, "probe"):
         report(Progress("probe", 0.0, "opening the video"))
-        video = known or probe(path, cancel)
+        video = known or probe(path, cancel, settings.limits)
         report(Progress("probe", 1.0, "opened the video"))
     return video
 
@@ -259,9 +259,7 @@ def _score(scorer: Scorer, identity: str, video: VideoInfo, scan: Scan, segments
 def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken) -> Scan:
     """The video's scan, from the cache if it is there."""
     def make(folder: Path) -> None:
-        frames = folder / "frames"
-        frames.mkdir()
-        save_scan(scan_video(video, settings, frames, report, cancel), folder)
+        scan_video(video, settings, folder, report, cancel)
 
     scan, _ = cache.get("scan", _scan_key(video, settings), load_scan, make)
     report(Progress("scan", 1.0, f"found {len(scan.scenes)} scenes"))

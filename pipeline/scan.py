@@ -29,13 +29,14 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
 
     frame_dir: an existing folder that takes the sampled frames
 
-    Raises InputError where no frame can be decoded, OutputError where frames can't be written, Cancelled.
+    Raises InputError where no frame can be decoded or one is beyond the limits, OutputError where frames can't be
+    written, Cancelled.
     """
     eye = _Eye(video, settings, frame_dir)
     sounds, ear = SoundMeter(), Ear()
     warnings: list[str] = []
     told_at, heard = 0.0, False
-    for event in decode(video, SAMPLE_RATE, cancel):
+    for event in decode(video, SAMPLE_RATE, cancel, settings.limits):
         if isinstance(event, Picture):
             eye.push(event)
             if time.monotonic() - told_at > _REPORT_EVERY_S:
@@ -49,6 +50,7 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
             warnings.append(_TELL[event.kind].format(max(0.0, event.time_s)))
             if event.kind == "video":
                 eye.lose()
+    report(Progress("scan", 1.0, "looking for scenes"))
     if eye.count == 0:
         raise InputError("holds no picture that can be decoded; if a player can show it, save it again as MP4",
                          video.path.name)
@@ -57,7 +59,6 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     duration_s = eye.last_s + video.frame_s
     words, level = ear.finish(duration_s) if heard else (Heard(), None)
     signals = eye.pictures.finish(duration_s, sounds.finish(duration_s) if heard else None, level)
-    report(Progress("scan", 1.0, "looking for scenes"))
     holes = [gap for gap in eye.gaps if _is_hole(gap, sounds if heard else None)]
     for hole in holes:
         eye.cuts.break_at(hole.start_s)

@@ -133,6 +133,24 @@ class Style:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a video may ask of this machine; one that asks for more is refused. They change no result. The defaults let
+    all through that cameras make (8K pictures, slow motion, a day), and keep out what would bring a machine down.
+    """
+
+    max_side: int = _number(16, 65_536, 8192, "pixels on the longer side of the picture")
+    max_megapixels: float = _number(0.001, 1000, 36.0, "million pixels of the picture")
+    max_fps: float = _number(1, 100_000, 1000.0, "frames a second")
+    max_streams: int = _number(1, 1000, 128, "tracks of any kind")
+    max_hours: float = _number(0.0001, 48, 24.0, "hours")
+    stall_s: float = _number(1, 3600, 60.0, "s that decoding may go without getting any further")
+    memory_mb: int = _number(2048, 1_048_576, 8192, "MB of address space for decoding, where the system can limit it")
+
+    def __post_init__(self) -> None:
+        _validate(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a run can be told. Fields are grouped by the stage that reads them, and each stage's result is
     cached under its own group (`STAGE_FIELDS`), so that a change re-runs only what reads it.
@@ -201,6 +219,9 @@ class Settings:
     cache: bool = True
     cache_dir: Path = field(default_factory=lambda: Path(platformdirs.user_cache_dir("smolreel")))
 
+    # what a video may ask of this machine
+    limits: Limits = field(default_factory=Limits)
+
     def __post_init__(self) -> None:
         _validate(self)
         object.__setattr__(self, "cache_dir", Path(self.cache_dir))
@@ -248,10 +269,10 @@ class Settings:
         return {name: value for name, value in self.to_json().items() if name in STAGE_FIELDS[stage]}
 
     def to_json(self) -> dict[str, Any]:
-        """Every setting that shapes the result, as JSON values; where the cache lies doesn't."""
+        """Every setting that shapes the result, as JSON values; where the cache lies and what is refused don't."""
         values = asdict(self) | {"export": list(self.export), "pinned": [list(bounds) for bounds in self.pinned],
                                  "banned": [list(bounds) for bounds in self.banned]}
-        return {name: value for name, value in values.items() if name not in ("cache", "cache_dir")}
+        return {name: value for name, value in values.items() if name not in _SHAPELESS}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Settings:
@@ -259,7 +280,7 @@ class Settings:
 
         Raises SettingsError for a value outside its range or of the wrong kind.
         """
-        known = {f.name for f in fields(cls)} - {"cache", "cache_dir"}
+        known = {f.name for f in fields(cls)} - _SHAPELESS
         given = {name: value for name, value in values.items() if name in known}
         for name, kind in (("weights", SignalWeights), ("fusion", FusionWeights), ("style", Style)):
             if name in given:
@@ -270,6 +291,9 @@ class Settings:
         """A copy with what a person gave; None means "not given"."""
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
+
+# Settings that leave the result as it is.
+_SHAPELESS = frozenset({"cache", "cache_dir", "limits"})
 
 STAGE_FIELDS: dict[str, frozenset[str]] = {
     "scan": frozenset({"sample_fps", "sample_side", "cut_ratio", "cut_change", "fade_level", "min_scene_s"}),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -88,6 +91,45 @@ def story(path: Path, *, loud: range, shots: int = 8, shot_s: int = 4, size: tup
     seconds = shots * shot_s
     sound = np.concatenate([tone(1, 0.5 if s in loud else 0.01) for s in range(seconds)])
     return write_video(path, draw, shots * per_shot, fps=fps, sound=sound, options=options)
+
+
+def replace_box(data: bytes, path: Sequence[str], content: bytes) -> bytes:
+    """An MP4's bytes with other contents in the first box at `path`, such as ("moov", "trak"), and in its like.
+
+    Boxes around it grow or shrink with it; what lies behind it moves, so that `moov` should stand last.
+    """
+    out, at = b"", 0
+    while at + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        assert size >= 8
+        inside = data[at + 8:at + size]
+        if name.decode() == path[0]:
+            inside = replace_box(inside, path[1:], content) if len(path) > 1 else content
+        out += struct.pack(">I4s", 8 + len(inside), name) + inside
+        at += size
+    return out
+
+
+@contextmanager
+def opened_in(folder: Path) -> Iterator[set[str]]:
+    """Names of the files in `folder` that anything opens while the block runs, known once it has ended; Linux only."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names: set[str] = set()
+    watch = libc.inotify_init1(os.O_NONBLOCK)
+    try:
+        # IN_OPEN of <sys/inotify.h>.
+        assert watch >= 0 and libc.inotify_add_watch(watch, os.fsencode(folder), 0x20) >= 0
+        yield names
+        try:
+            data, at = os.read(watch, 1 << 20), 0
+        except BlockingIOError:
+            return
+        while at < len(data):
+            _, _, _, length = struct.unpack_from("iIII", data, at)
+            names.add(os.fsdecode(data[at + 16:at + 16 + length].rstrip(b"\0")))
+            at += 16 + length
+    finally:
+        os.close(watch)
 
 
 @contextmanager

@@ -27,8 +27,8 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     started: list[subprocess.Popen[bytes]] = []
     start = process._start
 
-    def remember(command: list[str]) -> subprocess.Popen[bytes]:
-        started.append(start(command))
+    def remember(*args: object) -> subprocess.Popen[bytes]:
+        started.append(start(*args))  # type: ignore[arg-type]
         return started[-1]
 
     monkeypatch.setattr(process, "_start", remember)

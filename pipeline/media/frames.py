@@ -13,8 +13,10 @@ import numpy.typing as npt
 from av.video.reformatter import Interpolation
 
 from pipeline.media.colour import to_sdr
+from pipeline.media.limits import check_picture
 from pipeline.media.opening import open_media
 from pipeline.progress import CancelToken
+from pipeline.settings import Limits
 from pipeline.types import VideoInfo
 
 # A clock that goes back by more than this isn't rounding: the file was cut together without being made one.
@@ -59,15 +61,18 @@ class Damage:
     kind: str
 
 
-def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[Picture | Sound | Damage]:
+def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken,
+           limits: Limits | None = None) -> Iterator[Picture | Sound | Damage]:
     """Decode the video's picture and first sound track in one pass, in file order.
 
     sample_rate: of the samples in Sound, in Hz
+    limits: what it may ask of this machine; the default ones where None
 
     After damage in the picture, frames are left out until the next key frame: those between are built on
-    references that were lost, and show smears. Raises InputError where the file can't be opened any more, Cancelled
-    where `cancel` is set.
+    references that were lost, and show smears. Raises InputError where the file can't be opened any more or grows
+    beyond the limits midway, Cancelled where `cancel` is set.
     """
+    limits = limits or Limits()
     with open_media(video.path, video.path.name) as container:
         picture = container.streams[video.video_stream]
         picture.codec_context.thread_type = "AUTO"
@@ -83,6 +88,8 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[
                 packet = next(packets)
             except StopIteration:
                 return
+            except av.error.MemoryError:
+                raise
             except av.error.FFmpegError:
                 yield Damage(reached_s, "video")
                 return
@@ -91,6 +98,8 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[
                 continue
             try:
                 frames = cast("list[av.VideoFrame]", packet.decode())
+            except av.error.MemoryError:
+                raise
             except av.error.FFmpegError:
                 if whole:
                     yield Damage(reached_s, "video")
@@ -100,6 +109,7 @@ def decode(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[
                 whole = whole or frame.key_frame
                 if not whole or frame.pts is None:
                     continue
+                check_picture(frame.width, frame.height, limits, video.path.name)
                 time_s = float(frame.time or 0.0) - video.origin_s
                 if time_s > reached_s:
                     reached_s = time_s

@@ -12,6 +12,7 @@ import av
 import av.container
 
 from pipeline.errors import InputError
+from pipeline.media.references import refuse_references
 
 # Demuxers of real media containers. Playlists, concat scripts, image sequences and devices are left out on purpose:
 # they name other files, which a video from a stranger must not make us read.
@@ -24,7 +25,8 @@ FORMATS = (
 # What music comes in beside those: containers and streams of sound alone.
 SOUND_FORMATS = (*FORMATS, "mp3", "flac", "wav", "w64", "aac", "aiff", "caf", "ac3", "eac3", "wv", "ape", "tta", "au")
 
-# The same fence for PyAV and for ffmpeg's command line.
+# The same fence for PyAV and for ffmpeg's command line. MOV's references to other files are off in FFmpeg unless asked
+# for, and `refuse_references` tells people of them.
 INPUT_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": ",".join(FORMATS),
@@ -47,8 +49,7 @@ def check_readable(path: Path, subject: str, kind: str = "video") -> None:
             raise InputError("is no regular file; copy it to disk first", subject)
         if path.stat().st_size == 0:
             raise InputError("is empty (0 bytes); copy it again", subject)
-        with path.open("rb"):
-            pass
+        refuse_references(path, subject)
     except PermissionError as error:
         raise InputError("may not be read; change its permissions", subject) from error
     except (OSError, ValueError) as error:
@@ -76,6 +77,8 @@ def _why_not(path: Path, error: av.error.FFmpegError, kind: str) -> str:
     """What is most likely wrong with a file that FFmpeg refuses, and what to do."""
     if error.errno == errno.ENOSPC:
         return "the disk is full; free some space"
+    if error.errno == errno.ENOMEM:
+        return "needs more memory than decoding may take; scale it down first"
     head, tail = _ends(path)
     if b"encv" in head + tail or b"pssh" in head + tail:
         return "is encrypted; SmolReel needs an unprotected copy"

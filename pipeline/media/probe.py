@@ -20,8 +20,10 @@ import numpy.typing as npt
 from av.buffer import Buffer
 
 from pipeline.errors import InputError
+from pipeline.media.limits import check_pace, check_picture, check_streams
 from pipeline.media.opening import open_media
 from pipeline.progress import CancelToken
+from pipeline.settings import Limits
 from pipeline.types import HeaderClaims, VideoInfo
 
 # A timestamp further out than this is a broken clock, not a video.
@@ -37,16 +39,21 @@ _PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte24
 _HASH_CHUNK = 1 << 20
 
 
-def probe(path: Path, cancel: CancelToken | None = None) -> VideoInfo:
+def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None = None) -> VideoInfo:
     """Measure a video.
 
+    limits: what it may ask of this machine; the default ones where None
+
     Raises InputError where the file is no video that can be used (missing, a directory, empty, encrypted, without a
-    picture, undecodable …), Cancelled where `cancel` is set.
+    picture, undecodable, beyond the limits …), Cancelled where `cancel` is set.
     """
-    cancel = cancel or CancelToken()
+    cancel, limits = cancel or CancelToken(), limits or Limits()
     subject = path.name
     with open_media(path, subject) as container:
+        check_streams(len(container.streams), limits, subject)
         stream = _video_stream(container, subject)
+        # What the header claims may be too little; what it admits to needn't be decoded.
+        check_picture(stream.codec_context.width, stream.codec_context.height, limits, subject)
         times, durations = _walk_packets(container, stream, subject, cancel)
         header = _header(container, stream)
         container_start_s = (container.start_time or 0) / av.time_base
@@ -70,9 +77,12 @@ def probe(path: Path, cancel: CancelToken | None = None) -> VideoInfo:
     if not 0 < length_s < _LONGEST_S:
         raise InputError(f"has broken timestamps ({length_s:.0f} s long by its packets); "
                          "save it again with another program", subject)
+    check_pace(length_s, spacing.fps, limits, subject)
     rotation_deg, mirrored = _orientation(frame)
     aspect = aspect if 0.05 <= aspect <= 20 else 1.0
     width, height = _shown_size(frame.width, frame.height, aspect, rotation_deg)
+    for size in ((frame.width, frame.height), (width, height)):
+        check_picture(*size, limits, subject)
     return VideoInfo(
         path=path.absolute(),
         sha256=_sha256(path, cancel),

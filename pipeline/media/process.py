@@ -1,9 +1,10 @@
-"""The one module that starts processes: ffmpeg, from argument lists, watched to its end, never left running."""
+"""The one module that starts processes: ffmpeg and modules of ours, by argument lists, watched, never left running."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from pipeline.progress import CancelToken
 
 # A cancel is noticed this soon, well within the second that a person will wait.
 _POLL_S = 0.05
+# A module of ours says little at a time; what says more has gone mad.
+_LINE_BYTES = 1 << 20
 # ffmpeg can repeat one complaint for every packet of a damaged file; what stopped it stands last.
 _TAIL_BYTES = 8000
 _FULL = ("no space left on device", "disk quota exceeded", "file too large")
@@ -92,7 +95,7 @@ def run_ffmpeg(args: Sequence[str], *, cancel: CancelToken, timeout_s: float,
     cancel.check()
     command = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-nostats",
                "-stats_period", "0.2", "-progress", "pipe:1", *args]
-    child = _start(command)
+    child = _start(command, "install the imageio-ffmpeg package again, or name another program in IMAGEIO_FFMPEG_EXE")
     watch = _Watch(child)
     deadline = time.monotonic() + timeout_s
     told = -1.0
@@ -112,7 +115,84 @@ def run_ffmpeg(args: Sequence[str], *, cancel: CancelToken, timeout_s: float,
     cancel.check()
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
+class PythonChild:
+    """A module of ours that runs in a process of its own and trades lines with us, until it is closed or ends.
+
+    It reads requests from its standard input, and ends by itself once that is closed: with us at the latest.
+
+    lines: what it says, a line at a time; None once it has ended
+    """
+
+    def __init__(self, module: str) -> None:
+        """Start `python -m module`. Raises FFmpegError where that can't be done."""
+        root = str(Path(__file__).resolve().parents[2])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        # Every thread would reserve 64 MB of addresses for itself, which count where addresses are limited.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "MALLOC_ARENA_MAX": "4"}
+        # -P: modules are never taken from the folder that we happen to be called in.
+        self._child = _start([sys.executable, "-P", "-m", module], "install Python again", subprocess.PIPE, environment)
+        self.lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._heard_at = time.monotonic()
+        self._said = b""
+        self._threads = [threading.Thread(target=self._read, daemon=True),
+                         threading.Thread(target=self._read_errors, daemon=True)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, below 0 for a signal; None while it runs."""
+        return self._child.poll()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since it was last heard of, or spoken to."""
+        return time.monotonic() - self._heard_at
+
+    @property
+    def tail(self) -> str:
+        """The last of what it said on standard error."""
+        return self._said.decode(errors="replace").strip()
+
+    def send(self, line: bytes) -> bool:
+        """Hand it a line; False where it has ended already."""
+        assert self._child.stdin is not None
+        self._heard_at = time.monotonic()
+        try:
+            self._child.stdin.write(line + b"\n")
+            self._child.stdin.flush()
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Kill it, if it still runs; nothing of it is left."""
+        _end(self._child)
+        for thread in self._threads:
+            thread.join(timeout=2)
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if pipe is not None:
+                # What was written and not read goes with it.
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        while line := self._child.stdout.readline(_LINE_BYTES):
+            self._heard_at = time.monotonic()
+            self.lines.put(line)
+        # Takes its status, so that no zombie stays of one that ended by itself.
+        self._child.wait()
+        self.lines.put(None)
+
+    def _read_errors(self) -> None:
+        assert self._child.stderr is not None
+        for line in self._child.stderr:
+            self._said = (self._said + line)[-_TAIL_BYTES:]
+
+
+def _start(command: list[str], remedy: str, stdin: int = subprocess.DEVNULL,
+           environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start the child in a session of its own: Ctrl-C in the terminal reaches us alone, and we end the child.
 
     Should we be killed outright, the child ends at its next progress line, for nobody reads the pipe any more.
@@ -121,11 +201,10 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP
     try:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                start_new_session=True, creationflags=flags)
+        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                start_new_session=True, creationflags=flags, env=environment)
     except OSError as error:
-        raise FFmpegError(f"{command[0]} can't be run ({error.strerror or error}); install the imageio-ffmpeg "
-                          "package again, or name another program in IMAGEIO_FFMPEG_EXE") from error
+        raise FFmpegError(f"{command[0]} can't be run ({error.strerror or error}); {remedy}") from error
 
 
 def _ended(child: subprocess.Popen[bytes]) -> bool:

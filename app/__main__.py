@@ -34,6 +34,7 @@ from pipeline import (
     render,
 )
 from pipeline.errors import FFmpegError, SettingsError
+from pipeline.media.files import folder_name
 from pipeline.settings import ASPECTS, CAPTIONS, EXPORTS, FRAMINGS, RENDERS
 
 DONE, FAULT, BAD_INPUT, CANCELLED = 0, 1, 2, 130
@@ -127,8 +128,9 @@ def ui(
     """Open the page.
 
     Also from the environment: SMOLREEL_AUTH, SMOLREEL_MAX_UPLOAD_MB, SMOLREEL_MAX_MINUTES, SMOLREEL_KEEP_MINUTES,
-    and SMOLREEL_QUEUE, the number of runs that may wait. A password on a command line can be seen by others on this
-    machine; in SMOLREEL_AUTH it can't.
+    SMOLREEL_QUEUE, the number of runs that may wait, and SMOLREEL_STOP_SECONDS, within which the page ends when it is
+    asked to by SIGTERM: runs that would take longer are cancelled. A password on a command line can be seen by
+    others on this machine; in SMOLREEL_AUTH it can't.
     """
     limits = Limits.from_environment().with_given(max_upload_mb=max_upload_mb, max_minutes=max_minutes,
                                                   keep_minutes=keep_minutes)
@@ -264,17 +266,13 @@ def _folder_names(videos: list[Path]) -> list[str]:
     """A folder for each video: its stem, numbered where two share one."""
     names: list[str] = []
     for path in videos:
-        name, number = path.stem, 1
-        while name in names:
-            number += 1
-            name = f"{path.stem}-{number}"
-        names.append(name)
+        names.append(folder_name(path, names))
     return names
 
 
 def _folder_of(plan_file: Path, plan: Plan) -> str | None:
     """The folder name that a plan's reel had, where it was numbered because two videos share a stem."""
-    stem, folder = Path(plan.video.path).stem, plan_file.absolute().parent.name
+    stem, folder = folder_name(Path(plan.video.path)), plan_file.absolute().parent.name
     return folder if folder.startswith(f"{stem}-") and folder.removeprefix(f"{stem}-").isdigit() else None
 
 

@@ -11,6 +11,7 @@ import logging
 import secrets
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,9 +22,9 @@ from app.estimates import Rates, expected, part_of, rates_of
 from app.folders import Folders, remove, safe_name, take_over
 from app.limits import Limits, Refused
 from app.pace import Pace
-from app.presenters import one_line
+from app.presenters import discreet, one_line
 from app.runs import CANCELLED, DONE, FAILED, RUNNING, WAITING, Job, Run, best_first
-from app.work import Outcome, Task, carry_out, is_light
+from app.work import Outcome, Task, carry_out, is_light, way_of
 from pipeline import Cancelled, CancelToken, FFmpegError, Progress, Settings, SmolReelError
 from pipeline.types import VideoInfo
 
@@ -33,7 +34,9 @@ _LIGHT = "light"
 # A visitor who closes the page may only have reloaded it, or come back soon.
 _COMES_BACK_S = 15 * 60
 _SWEEP_EVERY_S = 30.0
-_CLOSING_S = 10.0
+_CLOSING_S, _LOOK_S = 10.0, 0.1
+# Who waits for a reel looks for it within a second and has begun to fetch it then.
+_TAKING_HOME_S = 4.0
 _TURN_S = 0.1
 OUR_FAULT = "Something went wrong on our side; it is in the log. Try again, or try other settings."
 _log = logging.getLogger("smolreel")
@@ -57,6 +60,7 @@ class Jobs:
         self._lock = threading.RLock()
         self._news = threading.Condition(self._lock)
         self._closed = threading.Event()
+        self.taking, self.closing = True, CancelToken()
         self._jobs: dict[str, Job] = {}
         # Corrections have a lane of their own: they take seconds, and must not wait for somebody's long scan.
         self._lanes: dict[str, deque[Job]] = {lane: deque() for lane in (*devices, _LIGHT)}
@@ -80,8 +84,6 @@ class Jobs:
         Raises Refused where that is more than the limits allow, or too much waits already; OutputError.
         """
         source = Path(source)
-        if self._closed.is_set():
-            raise Refused("SmolReel is closing. Start it again, then try again.")
         self.limits.check(settings)
         try:
             self.limits.check_size(source.stat().st_size, name)
@@ -178,21 +180,46 @@ class Jobs:
                     self._let_go(job)
         self._folders.sweep()
 
+    def counts(self) -> tuple[int, int]:
+        """How many runs wait, and how many are at work."""
+        with self._lock:
+            states = [job.state for job in self._jobs.values()]
+            return states.count(WAITING), states.count(RUNNING)
+
+    def finish(self, seconds: float) -> None:
+        """Take and begin nothing more, and close once what is at work is done and could be taken home, or after
+        `seconds` at the latest.
+        """
+        self._stop_all(WAITING)
+        ends_at = time.monotonic() + seconds
+        waited = self.counts()[1] > 0
+        while self.counts()[1] and time.monotonic() < ends_at and not self._closed.wait(_LOOK_S):
+            pass
+        if waited:
+            self._closed.wait(max(0.0, min(_TAKING_HOME_S, ends_at - time.monotonic())))
+        self.close()
+
     def close(self) -> None:
         """Stop everything and delete all files."""
         if self._closed.is_set():
             return
         self._closed.set()
+        self.closing.cancel()
         atexit.unregister(self.close)
-        with self._news:
-            for job in self._jobs.values():
-                job.token.cancel()
-            self._news.notify_all()
+        self._stop_all(WAITING, RUNNING)
         ends_at = time.monotonic() + _CLOSING_S
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, ends_at - time.monotonic()))
         self._folders.close()
+
+    def _stop_all(self, *states: str) -> None:
+        """Take nothing more, and stop runs that are in one of these states."""
+        with self._news:
+            self.taking = False
+            for job in [job for job in self._jobs.values() if job.state in states]:
+                self._stop(job)
+            self._news.notify_all()
 
     def _again(self, run_id: str, owner: str, kind: str, draft: Draft, settings: Settings) -> Run:
         """Queue more work on a run that has a reel."""
@@ -206,14 +233,16 @@ class Jobs:
             self._check_room(owner)
             settings = self._own_cache(job.owner, settings)
             job.task = Task(kind, job.source, job.name, job.folder / str(job.version + 1), settings, job.video, draft,
-                            job.outcome.analysis, job.outcome.analysed, _way(job.outcome, settings))
+                            job.outcome.analysis, job.outcome.analysed, way_of(job.outcome, settings))
             job.state, job.token, job.pace = WAITING, CancelToken(), Pace()
             job.progress, job.error, job.began, job.estimate, job.partly = None, None, None, None, set()
             return self._enqueue(job)
 
     def _check_room(self, owner: str) -> None:
-        """Raise Refused where the queue is full, or the visitor has enough in it."""
+        """Raise Refused where this is closing, the queue is full, or the visitor has enough in it."""
         with self._lock:
+            if not self.taking:
+                raise Refused("SmolReel is closing. Start it again, then try again.")
             busy = [job for job in self._jobs.values() if job.busy]
             if sum(job.state == WAITING for job in busy) >= self.limits.queue:
                 raise Refused(f"{self.limits.queue} reels are waiting already. Try again in a few minutes.")
@@ -281,12 +310,12 @@ class Jobs:
         except Cancelled:
             state = CANCELLED
         except FFmpegError as fault:
-            _log.error("ffmpeg failed: %s\n%s", fault, fault.detail, exc_info=True)
+            self._note(job, fault.detail)
             error = OUR_FAULT
         except SmolReelError as fault:
             error = self._told(fault, job)
         except Exception:
-            _log.exception("a run failed")
+            self._note(job)
             error = OUR_FAULT
         if outcome is not None and task.kind == "make":
             self._remember(job, outcome)
@@ -337,11 +366,12 @@ class Jobs:
 
     def _told(self, error: SmolReelError, job: Job) -> str:
         """The error as the person may read it: by their name for the video, without this machine's folders."""
-        text = str(error)
-        for path, instead in ((job.source, job.name), (job.folder, "this page's folder"),
-                              (self._folders.home, "this page's folder"), (Path.home(), "~")):
-            text = text.replace(str(path), instead)
-        return one_line(text.replace(job.source.name, job.name))
+        return one_line(discreet(str(error), job.source, job.folder, self._folders.home, job.name))
+
+    def _note(self, job: Job, detail: str = "") -> None:
+        """Write into the log what went wrong, which is nobody's business but where: no visitor's file is named."""
+        said = discreet(f"{traceback.format_exc()}{detail}", job.source, job.folder, self._folders.home, "VIDEO")
+        _log.error("a run failed\n%s", said)
 
     def _stop(self, job: Job) -> None:
         """Stop a job, or take it out of its queue."""
@@ -402,9 +432,3 @@ class Jobs:
         waits += [other.pace.seconds_left(now) for other in at_work]
         known = [wait for wait in waits if wait is not None]
         return len(ahead) + 1, sum(known) if len(known) == len(waits) else None
-
-
-def _way(outcome: Outcome, settings: Settings) -> str | None:
-    """How the reel was rendered that stands; None where other settings would be used now."""
-    before = Settings.from_json(outcome.plan.settings).part("render")
-    return outcome.reel.way if before == settings.part("render") else None

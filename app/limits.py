@@ -30,6 +30,8 @@ class Limits:
     max_minutes: its length
     queue: runs that may wait, beside the one that is at work
     keep_minutes: how long a video and its reels are kept once its first reel is done
+    stop_seconds: within which the page has ended once the system asks it to; runs that take longer are cancelled.
+        Docker gives 10 s
     per_visitor: runs of one visitor that wait or are at work
     query_chars: characters of all that a visitor asks for in words; settings bound each wish
     """
@@ -38,6 +40,7 @@ class Limits:
     max_minutes: float = _limit(0.1, 1440, 240, "SMOLREEL_MAX_MINUTES", "--max-minutes")
     queue: int = _limit(1, 1000, 20, "SMOLREEL_QUEUE", None)
     keep_minutes: float = _limit(1, 60, 60, "SMOLREEL_KEEP_MINUTES", "--keep-minutes")
+    stop_seconds: float = _limit(3, 3600, 9, "SMOLREEL_STOP_SECONDS", None)
     per_visitor: int = _limit(1, 100, 3, None, None)
     query_chars: int = _limit(1, 10_000, 4100, None, None)
 
@@ -51,7 +54,8 @@ class Limits:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Limits:
-        """Limits by SMOLREEL_MAX_UPLOAD_MB, SMOLREEL_MAX_MINUTES, SMOLREEL_QUEUE and SMOLREEL_KEEP_MINUTES.
+        """Limits by SMOLREEL_MAX_UPLOAD_MB, SMOLREEL_MAX_MINUTES, SMOLREEL_QUEUE, SMOLREEL_KEEP_MINUTES and
+        SMOLREEL_STOP_SECONDS.
 
         Raises SettingsError, with the variable's name, for one that is no number or out of bounds.
         """

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from pipeline import Plan, Reel, Result
 from pipeline.export.words import clock
 
+# Besides line breaks: what drives terminals, turns text around so that it reads as another, and can't be sent as UTF-8.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_FEW_LETTERS = 4
+
 
 def one_line(text: str) -> str:
-    """The text with line breaks and other control characters written out, as file names can hold them."""
-    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
+    """The text with line breaks and what else isn't fit to be shown written out, as file names can hold it."""
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def discreet(text: str, source: Path, folder: Path, home: Path, name: str) -> str:
+    """A text without this machine's folders, in which a run's video goes by `name`.
+
+    source: the video; in `folder`, the run's, which is in `home`, the page's
+    """
+    for path, instead in ((source, name), (folder, "this page's folder"), (home, "this page's folder"),
+                          (Path.home(), "~")):
+        # A home folder may be "/", in containers.
+        text = text.replace(str(path), instead) if len(path.parts) > 1 else text
+    # A name of a few letters is found in other words.
+    return text.replace(source.name, name) if len(source.name) > _FEW_LETTERS else text
 
 
 def clip_rows(plan: Plan) -> list[list[str]]:

@@ -87,7 +87,8 @@ class Calls:
             self._jobs.limits.check_length(chosen.video.duration_s or 0.0, source.name)
             settings = replace(Settings.from_json(chosen.settings), cache=False)
             with self._jobs.alone():
-                reel = render_plan(chosen, folder, settings, name="reel", report=lambda event: _show(bar, event))
+                reel = render_plan(chosen, folder, settings, name="reel", report=lambda event: _show(bar, event),
+                               cancel=self._jobs.closing)
         except SmolReelError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise gr.Error(str(error).replace(str(folder), "the page's folder"), print_exception=False) from error

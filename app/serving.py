@@ -11,12 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import gradio as gr
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 
-from app import theme, zero
+from app import answers, theme, zero
 from app.folders import Folders
 from app.handlers import Handlers
 from app.jobs import Jobs, Limits
@@ -24,6 +23,8 @@ from pipeline import Settings, SettingsError
 
 # Seconds after which an upload goes, at most an hour with the wait between two looks; and that wait.
 KEEP_S, FORGET_EVERY_S = 3300, 240
+# What stopping takes of the time that is given for it, once nothing is waited for any more.
+_PUTTING_AWAY_S = 3.0
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -50,15 +51,15 @@ def serve(build: Callable[[Handlers], gr.Blocks], host: str | None = None, port:
     jobs = Jobs(folders.home / "runs", limits)
     ended = threading.Event()
     threading.Thread(target=_forget_uploads, args=(folders.home, ended), name="forget uploads", daemon=True).start()
-    _stop_cleanly()
     try:
         page = build(Handlers(jobs, any_model=_is_local(host)))
+        _stop_cleanly(jobs, page, limits.stop_seconds)
         page.queue(max_size=64).launch(
             server_name=host, server_port=port, theme=theme.theme(), css_paths=theme.STYLE_SHEET, head=theme.head(),
             favicon_path=theme.ICON, auth=auth, mcp_server=mcp, show_error=False, pwa=True, run_history=False,
             ssr_mode=False, footer_links=["api"], max_file_size=int(limits.max_upload_mb * 1e6),
             blocked_paths=[str(path) for path in folders.home.rglob(".lock")],
-            inbrowser=browser and _has_screen(), app_kwargs={"exception_handlers": {ClientDisconnect: _gone}})
+            inbrowser=browser and _has_screen(), app_kwargs=answers.around(jobs))
     except OSError as error:
         raise SettingsError("is taken by another program; choose another with --port", f"port {port}") from error
     finally:
@@ -97,21 +98,30 @@ def forget_old(home: Path, before: float) -> None:
                     path.unlink()
 
 
-async def _gone(request: Request, error: Exception) -> Response:
-    """The answer to somebody who hung up in the middle of an upload, which nobody will read."""
-    return Response(status_code=400)
-
-
 def _is_local(host: str | None) -> bool:
     """Whether only people on this machine can reach the page."""
     listens = host or os.environ.get("GRADIO_SERVER_NAME") or _LOCAL_HOSTS[0]
     return listens in _LOCAL_HOSTS and not os.environ.get("SPACE_ID") and not os.environ.get("GRADIO_SHARE")
 
 
-def _stop_cleanly() -> None:
-    """Being asked to end is taken as Ctrl-C is: what was begun is put away first."""
-    if threading.current_thread() is threading.main_thread():
+def _stop_cleanly(jobs: Jobs, page: gr.Blocks, stop_s: float) -> None:
+    """Being asked to end by SIGTERM lets what runs be finished, for as long as that takes less than `stop_s`; being
+    asked once more, as by Ctrl-C, puts away at once what was begun.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def finish() -> None:
+        jobs.finish(max(0.0, stop_s - _PUTTING_AWAY_S))
+        # Also tells the pages that are open, which would listen for news for ever, and be waited for.
+        page.close(verbose=False)
+
+    def ask(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Not a daemon: the process ends when this has.
+        threading.Thread(target=finish, name="finish runs").start()
+
+    signal.signal(signal.SIGTERM, ask)
 
 
 def _has_screen() -> bool:

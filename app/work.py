@@ -105,6 +105,12 @@ def carry_out(task: Task, limits: Limits, opened: Callable[[VideoInfo], object],
     return _render(task, draft, analysis, analysed, video, report, cancel)
 
 
+def way_of(outcome: Outcome, settings: Settings) -> str | None:
+    """How the reel was rendered that stands; None where other settings would be used now."""
+    before = Settings.from_json(outcome.plan.settings).part("render")
+    return outcome.reel.way if before == settings.part("render") else None
+
+
 def _make(task: Task, video: VideoInfo, report: Report, cancel: CancelToken) -> Outcome:
     """The first reel."""
     zero.warm(task.source, task.settings, video, report, cancel)

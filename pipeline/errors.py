@@ -16,6 +16,9 @@ A shell shows `str(error)` as it is: one line, what is wrong and what to do. `su
 
 from __future__ import annotations
 
+# What a message quotes can be of any length; it is cut in the middle, since what to do stands last.
+_LONGEST = 600
+
 
 class SmolReelError(Exception):
     """Base of the tree.
@@ -26,11 +29,16 @@ class SmolReelError(Exception):
 
     def __init__(self, message: str, subject: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.subject = subject
+        self.message = _bounded(message)
+        self.subject = subject if subject is None else _bounded(subject)
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.message}" if self.subject else self.message
+
+
+def _bounded(text: str) -> str:
+    """A text of some hundred characters at most, without its middle where it has more."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST // 2]} … {text[-_LONGEST // 2:]}"
 
 
 class InputError(SmolReelError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,11 @@ _DIGITS = 6
 _LARGEST_NUMBER = 1e12
 # Shares of the picture are written to the thousandth: half a pixel of what they were measured in.
 _SHARE_DIGITS = 3
+# Far more than any editor writes, and far less than what copying and writing JSON can descend.
+_DEEPEST = 64
+_QUOTED = 60
+_LONGEST_PATH = 4096
+_SHORTEST_STEP_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,8 @@ def read_plan(path: Path) -> Plan:
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise PlanError("is too large for a plan; name the plan.json of a reel", subject)
-        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant,
+                              parse_float=_finite)
     except OSError as error:
         raise PlanError(f"can't be read ({error.strerror}); name the plan.json of a reel", subject) from error
     except (ValueError, RecursionError) as error:
@@ -145,6 +152,14 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not allowed")
 
 
+def _finite(digits: str) -> float:
+    """A number as Python keeps it; 1e999 would become infinite, which is no JSON when it is written again."""
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{_shown(digits)} is too large")
+    return value
+
+
 class _Fault(ValueError):
     """What is wrong with which key."""
 
@@ -152,12 +167,14 @@ class _Fault(ValueError):
 def _parse(document: Any, folder: Path) -> Plan:
     """A plan from JSON values; raises _Fault."""
     top = _mapping(document, "the plan")
+    if _depth(top) > _DEEPEST:
+        raise _Fault(f"something in it is nested deeper than {_DEEPEST} levels")
     if top.get("version") != VERSION:
-        raise _Fault(f"version is {top.get('version')!r} and this SmolReel reads {VERSION}")
+        raise _Fault(f"version is {_shown(top.get('version'))} and this SmolReel reads {VERSION}")
     video = _mapping(top.get("video"), "video")
     path = video.get("path")
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise _Fault(f"video.path is {path!r} and must name a file")
+    if not isinstance(path, str) or not path or "\0" in path or len(path) > _LONGEST_PATH:
+        raise _Fault(f"video.path is {_shown(path)} and must name a file")
     known: dict[str, Any] = {name: video.get(name) for name in PlanVideo.__dataclass_fields__}
     scorer = _mapping(top.get("scorer", {"name": "none"}), "scorer")
     curve = _mapping(top.get("curve", {}), "curve")
@@ -173,7 +190,7 @@ def _parse(document: Any, folder: Path) -> Plan:
         curve=tuple(_number(v, f"curve.values[{i}]")
                     for i, v in enumerate(_list(curve.get("values", []), "curve.values"))),
         step_s=_number(curve.get("step_s", 1.0), "curve.step_s"),
-        timings_s={str(k): _number(v, f"timings_s.{k}")
+        timings_s={str(k): _number(v, f"timings_s.{_shown(k)}")
                    for k, v in _mapping(top.get("timings_s", {}), "timings_s").items()},
         warnings=tuple(str(w) for w in _list(top.get("warnings", []), "warnings")),
         focus=_focus(top["focus"]) if top.get("focus") is not None else None,
@@ -194,8 +211,8 @@ def _focus(value: Any) -> Focus:
     """Where things happen; weights may be left out, and all count the same then."""
     entry = _mapping(value, "focus")
     step_s = _number(entry.get("step_s"), "focus.step_s")
-    if step_s <= 0:
-        raise _Fault(f"focus.step_s is {step_s:g} and must be above 0")
+    if step_s < _SHORTEST_STEP_S:
+        raise _Fault(f"focus.step_s is {step_s:g} and must be {_SHORTEST_STEP_S:g} or more")
     boxes = _list(entry.get("boxes"), "focus.boxes")
     weights = _list(entry.get("weights", [1.0] * len(boxes)), "focus.weights")
     if len(weights) != len(boxes):
@@ -231,7 +248,7 @@ def _clip(value: Any, where: str) -> Clip:
 def _segment(value: Any, where: str) -> ScoredSegment:
     """A scored segment."""
     start_s, end_s = _bounds(value, where)
-    parts = {str(k): _number(v, f"{where}.parts.{k}")
+    parts = {str(k): _number(v, f"{where}.parts.{_shown(k)}")
              for k, v in _mapping(value.get("parts", {}), f"{where}.parts").items()}
     return ScoredSegment(start_s, end_s, _number(value.get("score"), f"{where}.score"), parts,
                          str(value.get("description") or ""))
@@ -242,15 +259,36 @@ def _bounds(value: Any, where: str) -> tuple[float, float]:
     entry = _mapping(value, where)
     start_s = _number(entry.get("start_s"), f"{where}.start_s")
     end_s = _number(entry.get("end_s"), f"{where}.end_s")
-    if not 0 <= start_s < end_s:
+    # As they are written again: what is shorter than that would be nothing then.
+    if not 0 <= round(start_s, _DIGITS) < round(end_s, _DIGITS) or start_s < 0:
         raise _Fault(f"{where} goes from {start_s:g} to {end_s:g} s; it needs 0 <= start_s < end_s")
     return start_s, end_s
 
 
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST_NUMBER:
-        raise _Fault(f"{where} is {value!r} and must be a number")
+        raise _Fault(f"{where} is {_shown(value)} and must be a number")
     return float(value)
+
+
+def _shown(value: Any) -> str:
+    """A value as a message quotes it: on one line, and not all of it where it is long."""
+    if isinstance(value, dict | list):
+        return type(value).__name__
+    if isinstance(value, str):
+        return ascii(value) if len(value) <= _QUOTED else f"{value[:_QUOTED]!a} …"
+    # Python refuses to write out whole numbers of very many digits.
+    return "a number beyond all bounds" if isinstance(value, int) and abs(value) > _LARGEST_NUMBER else repr(value)
+
+
+def _depth(value: Any) -> int:
+    """How many levels of objects and lists a JSON value has; counts no further than one beyond the most."""
+    level, depth = [value], 0
+    while level and depth <= _DEEPEST:
+        level = [inner for one in level if isinstance(one, dict | list)
+                 for inner in (one.values() if isinstance(one, dict) else one)]
+        depth += bool(level)
+    return depth
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

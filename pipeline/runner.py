@@ -23,7 +23,7 @@ from pipeline.cache import (
 from pipeline.errors import Cancelled, ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
-from pipeline.media.files import check_writable, sweep
+from pipeline.media.files import check_writable, folder_name, sweep
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
@@ -85,7 +85,7 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
 
     path: of the video
     out_dir: the reel goes to `out_dir/<name>/reel.mp4`, its plan beside it
-    name: of that folder; the video's stem where None
+    name: of that folder; after the video's stem where None
     video: as measured before, of a file that nobody has changed since; None to measure it
 
     Raises SmolReelError (see `pipeline.errors`); nothing half-made is left then.
@@ -97,7 +97,7 @@ def make_reel(path: str | Path, settings: Settings | None = None, out_dir: str |
     video = _probe(path, settings, timings, report, token, video)
     check_writable(out, str(out_dir))
     check_settings(settings)
-    folder = _swept(out, name or path.stem)
+    folder = _swept(out, name or folder_name(path))
     if settings.captions == "speech":
         # As for the scorer's model: told before the long scan, not after it.
         speech.check(video, settings, report, token)
@@ -169,7 +169,7 @@ def render(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
     """Render a plan, edited or not, to `out_dir/<name>/reel.mp4`, and write it beside the reel.
 
     settings: what to render with; what the plan says where None
-    name: of that folder; the video's stem where None
+    name: of that folder; after the video's stem where None
 
     Raises PlanError where the plan and its video don't fit together, and what `make_reel` raises.
     """
@@ -192,7 +192,7 @@ def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
                         "put the old one back or make a new reel", path.name)
     check_writable(out, str(out_dir))
     check_settings(settings)
-    folder = _swept(out, name or path.stem)
+    folder = _swept(out, name or folder_name(path))
     with open_cache(settings) as cache:
         check_room(needs(video, settings, reel_s=plan.duration_s, scanned=True), cache.root, folder, cache.make_room)
         return _render(replace(plan, timings_s=timings), video, folder, settings, cache, report, token)

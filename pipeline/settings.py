@@ -34,6 +34,8 @@ SPEECH_LANGUAGES = (
 _CARD_SHARE = 0.25
 # Words for a model: more of them would crowd out what is seen.
 _MOST_QUERIES, _MOST_LETTERS = 8, 500
+# No system knows longer paths, and no picture has room for more words than the letters above.
+_LONGEST_PATH = 4096
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DETAILS = ("auto", "fast", "balanced", "full")
 
@@ -124,10 +126,10 @@ class Style:
 
     def __post_init__(self) -> None:
         _validate(self)
-        for name in ("title", "closing", "font", "music"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or "\0" in value):
-                raise SettingsError(f"{value!r} is no text", name)
+        for name in ("title", "closing"):
+            _check_text(getattr(self, name), name, _MOST_LETTERS)
+        for name in ("font", "music"):
+            _check_text(getattr(self, name), name, _LONGEST_PATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,8 @@ class Settings:
         for a, b in ((a, b) for a in self.pinned for b in self.banned):
             if max(a[0], b[0]) < min(a[1], b[1]):
                 raise SettingsError(f"{a[0]:g} to {a[1]:g} s can't be both pinned and banned", "pinned")
+        for name in ("model", "speech_model"):
+            _check_text(getattr(self, name), name, _LONGEST_PATH)
         _check_text(self.query, "query")
         _check_text(self.highlight, "highlight", _MOST_LETTERS)
         if len(self.queries) > _MOST_QUERIES:
@@ -337,7 +341,7 @@ def _stretches(values: Any, name: str) -> tuple[tuple[float, float], ...]:
     for value in values if isinstance(values, Sequence) and not isinstance(values, str) else [values]:
         try:
             start_s, end_s = map(float, value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise SettingsError(f"{value!r} is no stretch of a video; give its start and end in seconds",
                                 name) from error
         if not (0 <= start_s < end_s < math.inf):
@@ -361,8 +365,8 @@ def _validate(settings: Any) -> None:
         value = getattr(settings, f.name)
         if "low" in f.metadata:
             low, high, unit = f.metadata["low"], f.metadata["high"], f.metadata["unit"]
-            ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not ok or not low <= value <= high:
+            # Both comparisons are false for what is no number, and a whole number may be too large for a float.
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise SettingsError(f"{value!r} is outside {low:g} to {high:g} {unit}".rstrip(), f.name)
         elif "options" in f.metadata and value not in f.metadata["options"]:
             raise SettingsError(f"{value!r} is none of {', '.join(f.metadata['options'])}", f.name)

@@ -85,7 +85,7 @@ def test_a_plan_by_hand_needs_only_bounds(tmp_path: Path) -> None:
     ({"phrases": [[2, 1]]}, r"phrases\[0\] goes from 2 to 1 s"),
     ({"focus": []}, "focus is list"),
     ({"focus": {"boxes": []}}, "focus.step_s is None"),
-    ({"focus": {"step_s": 0, "boxes": []}}, "focus.step_s is 0 and must be above 0"),
+    ({"focus": {"step_s": 0, "boxes": []}}, "focus.step_s is 0 and must be 0.01 or more"),
     ({"focus": {"step_s": 1}}, "focus.boxes is NoneType"),
     ({"focus": {"step_s": 1, "boxes": [[0, 0, 0]]}}, r"focus.boxes\[0\] has 3 entries"),
     ({"focus": {"step_s": 1, "boxes": [[0, 0, 0, 1.5]]}}, r"focus.boxes\[0\]\[3\] is 1.5 and must lie between 0 and 1"),

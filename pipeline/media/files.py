@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
+import sys
 import time
+import unicodedata
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +29,52 @@ _LOCK = ".lock"
 _AGAIN_S = 0.1
 # A child of a process that was killed may still have made a file after it was swept; nobody holds a lock for that.
 _STRAY_S = 3600.0
+
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+# What file systems hold, in bytes.
+_LONGEST_NAME = 255
+
+
+def folder_name(video: Path, taken: Collection[str] = (), *, windows: bool = sys.platform == "win32") -> str:
+    """What a video's folder of results is called: its name without the ending, numbered where that is taken.
+
+    taken: names of folders beside it; those that differ in case or accents' spelling alone are one on many disks
+    windows: whether Windows' rules hold: names end in no dot or blank, and those of devices are none
+
+    Always one folder's name: a video called "...mp4" would otherwise have its reel a folder up.
+    """
+    stem = video.stem
+    if windows:
+        stem = stem.rstrip(". ")
+        stem = f"_{stem}" if _DEVICES.match(stem) else stem
+    if not stem.strip("."):
+        stem = "video"
+    known = {_alike(name) for name in taken}
+    name, number = stem, 1
+    while _alike(name) in known:
+        number += 1
+        name = f"{_cut(stem, _LONGEST_NAME - len(str(number)) - 1)}-{number}"
+    return name
+
+
+def _cut(text: str, most: int) -> str:
+    """As much of a text as so many bytes of UTF-8 hold."""
+    while len(text.encode(errors="surrogatepass")) > most:
+        text = text[:-1]
+    return text
+
+
+def _alike(name: str) -> str:
+    """The same for names that a disk may hold to be the same."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def users_path(text: str) -> Path:
+    """A path as a person writes it, with ~ for a home folder; one of a person that isn't known is taken as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def disk_error(error: OSError, where: Path | str) -> OutputError:

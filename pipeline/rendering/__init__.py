@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from pipeline.errors import FFmpegError, OutputError, PlanError, SettingsError
+from pipeline.media.files import users_path
 from pipeline.media.loudness import check_sound
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.compose import compose_reel
@@ -46,7 +46,7 @@ def check_settings(settings: Settings) -> None:
     if settings.style.font:
         find_face("", settings.style.font)
     if settings.render == "styled" and settings.style.music:
-        check_sound(Path(settings.style.music).expanduser())
+        check_sound(users_path(settings.style.music))
 
 
 def _first_that_suits(order: Order, report: Report, cancel: CancelToken) -> Reel:

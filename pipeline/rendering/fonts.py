@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import SettingsError
+from pipeline.media.files import users_path
 
 # Families made for screens, strong enough to be read over a picture, best first; then those of other scripts.
 _PREFERRED = (
@@ -88,9 +89,11 @@ def counts(character: str) -> bool:
 
 def _named(given: str) -> Face:
     """The font that a person named. Raises SettingsError."""
-    path = Path(given).expanduser()
-    if path.suffix.lower() in _SUFFIXES or path.is_file():
-        if not path.is_file():
+    path = users_path(given)
+    # Other than a path's own method, this takes a name that is too long for one that isn't there.
+    there = os.path.isfile(path)
+    if path.suffix.lower() in _SUFFIXES or there:
+        if not there:
             raise SettingsError(f"{given} is no file; name a font's file, or a family such as DejaVu Sans", "font")
         if not _opens(path):
             raise SettingsError(f"{given} is no font that can be read; name a .ttf, .otf or .ttc file", "font")

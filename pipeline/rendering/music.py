@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
+from pipeline.media.files import users_path
 from pipeline.media.loudness import measure
 from pipeline.media.opening import SOUND_OPTIONS
 from pipeline.media.process import input_url
@@ -55,7 +55,7 @@ def lay_bed(style: Style, duration_s: Fraction, cancel: CancelToken) -> Bed | No
     """
     if not style.music:
         return None
-    path = Path(style.music).expanduser()
+    path = users_path(style.music)
     music = measure(path, float(duration_s), cancel)
     fade_s = min(style.music_fade_s, float(duration_s) / 3)
     return Bed(input_url(path), music.stream, music.mono, min(_MOST_GAIN_DB, style.music_db - music.rms_db), duration_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ModelError
+from pipeline.media.files import users_path
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.types import Word
 from pipeline.waiting import attend
@@ -56,10 +58,11 @@ def find(name: str | None, report: Report, cancel: CancelToken) -> Found:
     library = _library()
     name = name or DEFAULT
     if name not in library.available_models():
-        folder = Path(name).expanduser()
-        if folder.is_dir():
+        folder = users_path(name)
+        # Other than a path's own methods, these take a name that is too long for one that isn't there.
+        if os.path.isdir(folder):
             return _whole(name, folder, local=True)
-        if folder.exists() or folder.is_absolute() or name.startswith((".", "~")) or "/" not in name:
+        if os.path.exists(folder) or folder.is_absolute() or name.startswith((".", "~")) or "/" not in name:
             raise ModelError(f"is neither a folder with a Whisper model nor {_SIZES}", name)
     folder = _cached(library, name) or _fetch(library, name, report, cancel)
     return _whole(name, folder, local=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ModelError
+from pipeline.media.files import users_path
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.waiting import attend
 
@@ -42,11 +44,12 @@ def find(name: str, report: Report, cancel: CancelToken) -> Found:
 
     Raises ModelError with one line on what is wrong and what to do; Cancelled.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = users_path(name)
+    # Other than a path's own method, this takes a name that is too long for one that isn't there.
+    if os.path.isdir(folder):
         _check_folder(folder, name)
         return Found(name, folder, _fingerprint(folder))
-    if folder.exists() or folder.is_absolute() or name.startswith(("./", "../", "~", ".\\", "..\\")):
+    if os.path.exists(folder) or folder.is_absolute() or name.startswith(("./", "../", "~", ".\\", "..\\")):
         raise ModelError("is no folder; give a folder that holds a SmolVLM2 model, or its id on the hub", name)
     folder = _cached(name) or _fetch(name, report, cancel)
     _check_folder(folder, name)

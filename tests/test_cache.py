@@ -66,9 +66,11 @@ def child(code: str, root: Path) -> subprocess.Popen[str]:
 
 def end(started: subprocess.Popen[str], *, kill: bool = False) -> None:
     """Kill it, or tell it to end."""
-    if started.poll() is None:
-        if kill:
-            started.kill()
+    if kill:
+        started.kill()
+    assert started.stdin is not None
+    # Its pipes are closed already where it was told before.
+    if not started.stdin.closed:
         started.communicate("\n", timeout=20)
 
 

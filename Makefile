@@ -8,7 +8,7 @@ READY_DEV := $(VENV)/.ready-dev
 VIDEO ?= assets/sample.mp4
 OUT ?= out
 
-.PHONY: run reel setup test check lint types browser clean
+.PHONY: run reel setup test check lint types audit browser clean
 
 run: $(READY)
 	$(BIN)/python -m app ui
@@ -28,6 +28,14 @@ lint: $(READY_DEV)
 
 types: $(READY_DEV)
 	$(BIN)/mypy
+
+# Known flaws of the packages that are installed, by OSV's list; needs the internet, and fails without. The tool has an environment of
+# its own, so that it brings nothing into ours.
+audit: $(READY)
+	[ -x $(VENV)/audit/bin/pip-audit ] || { $(PYTHON) -m venv $(VENV)/audit && \
+	  $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3'; }
+	$(VENV)/audit/bin/pip-audit --vulnerability-service osv --progress-spinner off --path "$$($(BIN)/python -c \
+	  'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 # The page's tests drive a real browser. Where there is none and this is root on Debian, as in CI, it is installed;
 # elsewhere those tests are skipped and say so.

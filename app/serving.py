@@ -90,12 +90,14 @@ def forget_old(home: Path, before: float) -> None:
     for top in home.iterdir():
         if top.name in ("runs", ".lock"):
             continue
-        for path in sorted([top, *top.rglob("*")], reverse=True):
-            with contextlib.suppress(OSError):
-                if path.is_dir():
-                    path.rmdir()
-                elif path.stat().st_ctime < before:
-                    path.unlink()
+        # What a run deletes at the same time is looked at again next time.
+        with contextlib.suppress(OSError):
+            for path in sorted([top, *top.rglob("*")], reverse=True):
+                with contextlib.suppress(OSError):
+                    if path.is_dir():
+                        path.rmdir()
+                    elif path.stat().st_ctime < before:
+                        path.unlink()
 
 
 def _is_local(host: str | None) -> bool:

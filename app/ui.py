@@ -12,7 +12,7 @@ import gradio as gr
 from app import forms, programs, telling, words
 from app.forms import DEFAULT_TARGET_S, FIELDS, TARGET_BOUNDS_S
 from app.handlers import Handlers
-from app.serving import FORGET_EVERY_S, KEEP_S, serve
+from app.serving import serve
 from pipeline.settings import bounds
 
 Parts = dict[str, Any]
@@ -26,7 +26,8 @@ _QUICK = {**_QUIET, "queue": False}
 
 def build(handlers: Handlers) -> gr.Blocks:
     """The page: a video goes in, a reel comes out and can be corrected."""
-    with gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(FORGET_EVERY_S, KEEP_S)) as page:
+    # Old files are `serving.py`'s to delete: Gradio's own way stops for good where a visitor sends one meanwhile.
+    with gr.Blocks(title=words.TITLE, analytics_enabled=False) as page:
         parts: Parts = {
             "visitor": gr.BrowserState("", storage_key="smolreel-visitor"), "run_id": gr.State(""), "told": gr.State(),
             "video": gr.State(), "timer": gr.Timer(_LOOK_EVERY_S, active=False)}

@@ -11,7 +11,6 @@ import logging
 import secrets
 import threading
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,18 +18,18 @@ from pathlib import Path
 from app.caches import Caches
 from app.edits import Draft, plan_of
 from app.estimates import Rates, rates_of
+from app.faults import OUR_FAULT, note, told
 from app.folders import Folders, remove, safe_name, take_over
 from app.lanes import Lanes, foresee
 from app.limits import Limits, Refused
 from app.pace import Pace
-from app.presenters import discreet, one_line
 from app.runs import CANCELLED, DONE, FAILED, RUNNING, WAITING, Job, Made, Run, best_first
 from app.shelf import Shelf
 from app.work import Outcome, Task, carry_out, way_of
 from pipeline import Cancelled, CancelToken, FFmpegError, Progress, Settings, SmolReelError
 from pipeline.types import VideoInfo
 
-__all__ = ["Jobs", "Limits", "Refused", "Run"]
+__all__ = ["OUR_FAULT", "Jobs", "Limits", "Refused", "Run"]
 
 # A visitor who closes the page may only have reloaded it, or come back soon.
 _COMES_BACK_S = 15 * 60
@@ -39,7 +38,6 @@ _CACHE = "cache"
 _CLOSING_S, _LOOK_S = 10.0, 0.1
 # Who waits for a reel looks for it within a second and has begun to fetch it then.
 _TAKING_HOME_S = 4.0
-OUR_FAULT = "Something went wrong on our side; it is in the log. Try again, or try other settings."
 _log = logging.getLogger("smolreel")
 
 
@@ -297,12 +295,12 @@ class Jobs:
         except Cancelled:
             state = CANCELLED
         except FFmpegError as fault:
-            self._note(job, fault.detail)
+            note(job, self._folders.home, fault.detail)
             error = OUR_FAULT
         except SmolReelError as fault:
-            error = self._told(fault, job)
+            error = told(fault, job, self._folders.home)
         except Exception:
-            self._note(job)
+            note(job, self._folders.home)
             error = OUR_FAULT
         if outcome is not None and task.kind == "make":
             self._remember(job, outcome)
@@ -314,7 +312,8 @@ class Jobs:
         """Note what came of a job, and delete what is of no more use."""
         job.state, job.error = state, error
         # What it was to be made of is on the shelf, as far as it is needed again.
-        job.task = replace(job.task, draft=None, analysis=None)
+        job.task, job.found = replace(job.task, draft=None, analysis=None), ()
+        job.progress = job.progress and replace(job.progress, found=())
         self._caches.use(job.task.settings.cache_dir)
         job.took_s = time.monotonic() - (job.began or time.monotonic())
         if job.expires_at is None:
@@ -322,7 +321,7 @@ class Jobs:
         if made is None:
             remove(job.task.folder)
         else:
-            job.made, job.version, job.found = made, job.version + 1, ()
+            job.made, job.version = made, job.version + 1
             # Somebody may still be watching the one before.
             self._discard(job.folder / str(job.version - 2))
         if job.unwanted:
@@ -353,15 +352,6 @@ class Jobs:
         ran = job.partly | ({"score"} if "scan" in job.partly else set())
         if job.video is not None:
             self.rates.record(job.video, job.task.settings, outcome.plan.timings_s, ran)
-
-    def _told(self, error: SmolReelError, job: Job) -> str:
-        """The error as the person may read it: by their name for the video, without this machine's folders."""
-        return one_line(discreet(str(error), job.source, job.folder, self._folders.home, job.name))
-
-    def _note(self, job: Job, detail: str = "") -> None:
-        """Write into the log what went wrong, which is nobody's business but where: no visitor's file is named."""
-        said = discreet(f"{traceback.format_exc()}{detail}", job.source, job.folder, self._folders.home, "VIDEO")
-        _log.error("a run failed\n%s", said)
 
     def _stop(self, job: Job) -> None:
         """Stop a job, or take it out of its queue."""

@@ -63,7 +63,7 @@ class Run:
     place: in the queue, 1 for the next; None where it doesn't wait
     wait_s: seconds until it starts; None where it doesn't wait, or that is unknown
     elapsed_s: since it began; 0 before
-    scored: segments that were scored so far, best first; empty once there is a reel
+    scored: segments that were scored so far, best first; empty once that is done
     video: as measured; None before
     settings: in force
     error: what went wrong, one line for people; None where nothing did

@@ -8,7 +8,8 @@ the time is up. A reel is right where its plan is of the visitor's own video and
 says. "Full" is a polite refusal. Before, during and after, the server's memory, open files and child processes are
 counted, and what its own memory grows by with the runs that it has done; decoders that it keeps for the next visitor
 count apart, and go after a minute (`--rest 70` waits for that). Exits with 1 where anybody got a wrong reel, an error
-or no answer, or where the server holds on to files or processes when all is done. Linux only: what a process holds is read from /proc.
+or no answer, or where the server holds on to files or processes when all is done. Linux only: what a process holds is
+read from /proc.
 """
 
 from __future__ import annotations
@@ -149,7 +150,8 @@ def growth_mb(grown: Sequence[tuple[int, float]]) -> float | None:
     return float(1000 * np.polyfit(later[:, 0], later[:, 1], 1)[0])
 
 
-def measure(served: Served, visitors: int, seconds: float, rest_s: float, folder: Path) -> tuple[Crowd, list[tuple[str, Held]]]:
+def measure(served: Served, visitors: int, seconds: float, rest_s: float,
+            folder: Path) -> tuple[Crowd, list[tuple[str, Held]]]:
     """Let the crowd in, and count what the server holds."""
     films = [generated_video(folder / f"film{i}.mp4", _SHORTEST_S + _STEP_S * i) for i in range(visitors)]
     held = [("before", held_by(served.process.pid))]

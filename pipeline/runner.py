@@ -27,8 +27,10 @@ from pipeline.media.files import check_writable, folder_name, sweep
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
-from pipeline.rendering import Order, check_settings, render_reel
-from pipeline.sandbox import probe
+from pipeline.rendering import Order
+from pipeline.sandbox import check_settings, probe
+from pipeline.sandbox import export as export_beside
+from pipeline.sandbox import render as render_reel
 from pipeline.sandbox import scan as scan_video
 from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
@@ -323,7 +325,8 @@ def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, cach
     plan = plan.with_notes(render=dict(reel.notes))
     with _timed(timings, "export"):
         try:
-            exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel)
+            exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel,
+                              lambda name, material, token: export_beside(name, material, settings.limits, token))
         except Cancelled:
             # A reel without its plan is half of what was asked for.
             reel.path.unlink(missing_ok=True)

@@ -6,6 +6,12 @@ from pipeline.errors import InputError
 from pipeline.settings import Limits
 
 
+def needs_memory(memory_mb: int, subject: str | None) -> InputError:
+    """What to say of a file that makes a decoder or an encoder ask for more than the limit."""
+    return InputError(f"asks for more memory than the limit of {memory_mb} MB for decoding, as damaged files and very "
+                      "large pictures do; save it again with another program", subject)
+
+
 def check_streams(count: int, limits: Limits, subject: str) -> None:
     """Raise InputError where a file has too many tracks."""
     if count > limits.max_streams:

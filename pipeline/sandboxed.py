@@ -233,7 +233,7 @@ def _sound(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Can
 def _check(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
     from pipeline.rendering import check_settings
 
-    check_settings(wire.from_json(Settings, request["settings"]))
+    check_settings(wire.from_json(Settings, request["settings"], checked=False))
 
 
 def _render(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
@@ -242,13 +242,15 @@ def _render(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Ca
     def report(progress: Progress) -> None:
         voice.say(progress=[progress.stage, progress.fraction, progress.message])
 
-    return wire.to_json(render_reel(wire.from_json(Order, request["order"]), report, token))
+    order = wire.from_json(Order, request["order"], checked=False)
+    return wire.to_json(render_reel(order, report, token))
 
 
 def _export(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
     from pipeline.export import EXPORTERS, Material
 
-    return wire.to_json(list(EXPORTERS[request["name"]](wire.from_json(Material, request["material"]), token)))
+    material = wire.from_json(Material, request["material"], checked=False)
+    return wire.to_json(list(EXPORTERS[request["name"]](material, token)))
 
 
 _DO = {"probe": _probe, "scan": _scan, "still": _still, "sound": _sound, "check": _check, "render": _render,

@@ -16,6 +16,7 @@ from pipeline import Cancelled, CancelToken, Progress, Settings, make_reel, sand
 from pipeline.scorers.smolvlm2 import loading
 from tests.making import story
 from tests.smolvlm2_support import TINY, tiny_vlm
+from tests.watched import NOTE, started_in
 
 # Only so that a stage that doesn't listen fails and doesn't hang: the whole run up to its moment takes a second or two,
 # and on a busy machine some more.
@@ -57,11 +58,11 @@ MOMENTS = {
 
 
 class Canceller:
-    """Cancels a run at its moment, which it learns from events and from the mark of a process that starts."""
+    """Cancels a run at its moment, which it learns from events and from the note of the processes that were started."""
 
-    def __init__(self, moment: Moment, mark: Path) -> None:
+    def __init__(self, moment: Moment, note: Path) -> None:
         self.token = CancelToken()
-        self._moment, self._mark = moment, mark
+        self._moment, self._note = moment, note
         self._there = self._over = False
         self._watcher = threading.Thread(target=self._watch)
 
@@ -81,8 +82,9 @@ class Canceller:
 
     def _watch(self) -> None:
         """Cancel as soon as the process of the moment runs."""
-        while not self._over and self._moment.child is not None:
-            if self._there and self._mark.exists():
+        wanted = self._moment.child
+        while not self._over and wanted is not None:
+            if self._there and any(wanted in argument for line in started_in(self._note) for argument in line):
                 self.token.cancel()
                 return
             time.sleep(0.005)
@@ -146,13 +148,14 @@ def test_cancelling_in_every_stage(name: str, tmp_path: Path, videos: dict[str, 
     # One that waits would not know what to watch for.
     sandbox.close_idle()
     monkeypatch.setattr(sandbox, "MODULE", "tests.watched")
-    monkeypatch.setenv("SMOLREEL_WATCHED", MOMENTS[name].child or "no such thing")
-    monkeypatch.setenv("SMOLREEL_MARK", str(tmp_path / "mark"))
+    note = tmp_path / "started"
+    note.touch()
+    monkeypatch.setenv(NOTE, str(note))
     before = own_children()
     out, cache = tmp_path / "out", tmp_path / "cache"
     settings = Settings(target_s=8, cache_dir=cache, **MOMENTS[name].settings)  # type: ignore[arg-type]
     video = videos["dense" if name == "copy" else "sparse"]
-    with Canceller(MOMENTS[name], tmp_path / "mark") as canceller:
+    with Canceller(MOMENTS[name], note) as canceller:
         error = run_beside(lambda: make_reel(video, settings, out, report=canceller.report, cancel=canceller.token))
     assert isinstance(error, Cancelled), error
     # What was at work has ended; one that the stages before have left waits for more, and ends when it is told to.

@@ -13,19 +13,22 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from pipeline import Cancelled, CancelToken, InputError, Limits, OutputError, Progress, Settings, sandbox
+from pipeline import Cancelled, CancelToken, InputError, Limits, OutputError, Progress, Settings, make_reel, sandbox
 from pipeline.errors import FFmpegError, PlanError, SettingsError
 from pipeline.export import EXPORTERS, Material
+from pipeline.media import process
 from pipeline.media.process import PythonChild
 from pipeline.media.sound import read_sound
 from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import silent
 from pipeline.rendering import Order, render_reel
-from pipeline.settings import Style
+from pipeline.settings import EXPORTS, Style
 from pipeline.types import Clip
+from tests.making import story
 from tests.numbered import make_source
 from tests.watched import NOTE, started_in
 
@@ -235,9 +238,27 @@ def test_an_ffmpeg_that_asks_for_more_than_the_limit() -> None:
     code = ("from pipeline import CancelToken, InputError\n"
             "from pipeline.media.process import limit_memory, run_ffmpeg\n"
             "limit_memory(1000)\n"
-            "try:\n    run_ffmpeg(['-f', 'lavfi', '-i', 'color=size=12000x8000', '-frames:v', '60', '-c:v', 'libx264',\n"
-            "                '-f', 'null', '-'], cancel=CancelToken(), timeout_s=60, subject='a.mp4')\n"
+            "try:\n    run_ffmpeg(['-f', 'lavfi', '-i', 'color=size=12000x8000', '-frames:v', '60', '-c:v',\n"
+            "                'libx264', '-f', 'null', '-'], cancel=CancelToken(), timeout_s=60, subject='a.mp4')\n"
             "except InputError as error:\n    print(error)\n")
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.startswith("a.mp4: asks for more memory than the limit of 1000 MB for decoding, as")
     assert run.stdout.count("\n") == 1 and run.stderr == ""
+
+
+def test_nothing_of_a_run_is_decoded_here(tmp_path: Path, children: list[PythonChild], whisper: Path,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    source = story(tmp_path / "story.mp4", loud=range(1, 2), shots=3, shot_s=2, size=(160, 90), fps=10)
+    music = tmp_path / "music.mp4"
+    music.write_bytes(source.read_bytes())
+    settings = Settings(target_s=3, scorer="signals", render="styled", preset="ultrafast", captions="speech",
+                        speech_model=str(whisper), style=Style(title="T", closing="C", music=str(music)),
+                        export=EXPORTS, cache_dir=tmp_path / "cache")
+    monkeypatch.setattr(av, "open", lambda *_, **__: pytest.fail("opened here"))
+    monkeypatch.setattr(process, "run_ffmpeg", lambda *_, **__: pytest.fail("ran ffmpeg here"))
+    began: list[str] = []
+    start = process._start
+    monkeypatch.setattr(process, "_start", lambda command, *rest: began.append(command[-1]) or start(command, *rest))
+    result = make_reel(source, settings, tmp_path / "out")
+    assert result.reel.way == "styled" and result.reel.notes["music"] and len(result.exports) >= len(EXPORTS)
+    assert began == ["tests.watched"] and started_in(tmp_path / "started")

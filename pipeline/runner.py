@@ -188,7 +188,7 @@ def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
     settings = settings or Settings.from_json(plan.settings)
     path, out = Path(plan.video.path), Path(out_dir)
     timings = dict(plan.timings_s)
-    video = _probe(path, settings, timings, report, token, video)
+    video = _probe(path, settings, timings, report, token, video, "render")
     if plan.video.sha256 not in (None, video.sha256):
         raise PlanError(f"is not the file that the plan was made of ({path} has changed since); "
                         "put the old one back or make a new reel", path.name)
@@ -218,11 +218,11 @@ def _swept(out: Path, name: str) -> Path:
 
 
 def _probe(path: Path, settings: Settings, timings: dict[str, float], report: Report, cancel: CancelToken,
-           known: VideoInfo | None = None) -> VideoInfo:
-    """Measure the file, if it is not known."""
+           known: VideoInfo | None = None, then: str = "scan") -> VideoInfo:
+    """Measure the file, if it is not known; `then` as for `sandbox.probe`."""
     with _timed(timings, "probe"):
         report(Progress("probe", 0.0, "opening the video"))
-        video = known or probe(path, cancel, settings.limits)
+        video = known or probe(path, cancel, settings.limits, then)
         report(Progress("probe", 1.0, "opened the video"))
     return video
 

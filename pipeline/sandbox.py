@@ -29,7 +29,7 @@ import numpy.typing as npt
 from pipeline import errors, wire
 from pipeline.errors import Cancelled, FFmpegError, InputError, SmolReelError
 from pipeline.media.files import disk_error, sweep, working_file
-from pipeline.media.limits import needs_memory
+from pipeline.media.limits import for_encoding, needs_memory
 from pipeline.media.opening import check_readable
 from pipeline.media.process import NO_MEMORY, PythonChild
 from pipeline.progress import CancelToken, Progress, Report, silent
@@ -61,8 +61,11 @@ _ERRORS: dict[str, type[SmolReelError]] = {
 Tell = Callable[[Progress], object]
 
 
-def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None = None) -> VideoInfo:
+def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None = None,
+          then: str = "scan") -> VideoInfo:
     """As `pipeline.media.probe.probe`, in a process beside.
+
+    then: what is most likely asked for next, "scan" or "render", which that process gets ready for
 
     Raises InputError, also where decoding crashes, hangs or takes too much memory; FFmpegError where no process can be
     started; Cancelled.
@@ -70,7 +73,7 @@ def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None =
     limits = limits or Limits()
     # What needs no decoder is told at once.
     check_readable(path, path.name)
-    request = {"do": "probe", "path": str(path.absolute()), "limits": asdict(limits)}
+    request = {"do": "probe", "path": str(path.absolute()), "limits": asdict(limits), "then": then}
     found = _ask(request, limits, path.name, silent, cancel or CancelToken())
     return _sound_answer(lambda: video_from_json(found), path.name)
 
@@ -132,7 +135,8 @@ def render(order: Order, report: Report, cancel: CancelToken) -> Reel:
     """As `pipeline.rendering.render_reel`, in a process beside; raises InputError, too, where decoding crashes, hangs
     or takes too much memory. Nothing half-made is left.
     """
-    limits, subject = order.settings.limits, order.video.path.name
+    video, subject = order.video, order.video.path.name
+    limits = for_encoding(order.settings.limits, video.coded_width * video.coded_height)
     found = _ask({"do": "render", "order": wire.to_json(order), "limits": asdict(limits)}, limits, subject, report,
                  cancel, [order.target.parent, order.clip_dir])
     return replace(_sound_answer(lambda: wire.from_json(Reel, found), subject), path=order.target)
@@ -140,7 +144,8 @@ def render(order: Order, report: Report, cancel: CancelToken) -> Reel:
 
 def export(name: str, material: Material, limits: Limits, cancel: CancelToken) -> tuple[Path, ...]:
     """Write one kind of file, as `pipeline.export.EXPORTERS` do, in a process beside; raises as `render` does."""
-    subject = material.reel.path.name
+    reel, subject = material.reel, material.reel.path.name
+    limits = for_encoding(limits, reel.width * reel.height)
     found = _ask({"do": "export", "name": name, "material": wire.to_json(material), "limits": asdict(limits)}, limits,
                  subject, silent, cancel, [material.folder])
     paths = _sound_answer(lambda: wire.from_json(tuple[Path, ...], found), subject)

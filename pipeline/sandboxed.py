@@ -36,6 +36,7 @@ _IDLE_S = 600.0
 # What a request needs, imported before memory is limited: what is wanted is a limit on the file, not on us.
 _NEEDS = {"probe": (), "still": (), "sound": ("pipeline.media.sound",), "scan": ("pipeline.scan",),
           "check": ("pipeline.rendering",), "render": ("pipeline.rendering",), "export": ("pipeline.export",)}
+_ALL = tuple(module for needed in _NEEDS.values() for module in needed)
 # Of sound that nobody listens to.
 _SAMPLE_RATE = 8000
 
@@ -136,9 +137,10 @@ def main() -> None:
     desk = _Desk()
     with contextlib.suppress(queue.Empty):
         while True:
-            _carry_out(json.loads(desk.requests.get(timeout=_IDLE_S)), desk, voice)
+            request = json.loads(desk.requests.get(timeout=_IDLE_S))
+            _carry_out(request, desk, voice)
             # Whoever asks for one thing asks for others next.
-            for module in dict.fromkeys(module for needed in _NEEDS.values() for module in needed):
+            for module in (*_NEEDS[request.get("then", "scan")], *_ALL):
                 if desk.requests.empty():
                     importlib.import_module(module)
 

@@ -166,7 +166,7 @@ def finished(item: Item, out: Path, settings: Settings, cancel: CancelToken | No
             return None
         if note["stamp"] != _stamp(video) and plan.video.sha256 != digest_of(video, cancel):
             return None
-        return _outcome(item, SKIPPED, plan, reel, _length_s(reel), exports)
+        return outcome_of(item, SKIPPED, plan, reel, _length_s(reel), exports)
     except (OSError, PlanError, KeyError, TypeError, ValueError):
         return None
 
@@ -212,10 +212,10 @@ def _made(item: Item, video: Path, out: Path, settings: Settings, report: Report
             "exports": [path.name for path in result.exports], "key": _key(plan, settings, _answering(settings, cancel))}
     plan = plan.with_notes(**{NOTE: note})
     plan.write(reel.path.with_name(FILE_NAME))
-    return _outcome(item, DONE, plan, reel.path, reel.duration_s, tuple(str(path) for path in result.exports))
+    return outcome_of(item, DONE, plan, reel.path, reel.duration_s, tuple(str(path) for path in result.exports))
 
 
-def _outcome(item: Item, state: str, plan: Plan, reel: Path, reel_s: float, exports: Sequence[str]) -> Outcome:
+def outcome_of(item: Item, state: str, plan: Plan, reel: Path, reel_s: float, exports: Sequence[str]) -> Outcome:
     """What there is to tell of a reel that is there."""
     outcome = Outcome(item, state, reel=str(reel), video_s=plan.video.duration_s or 0.0, reel_s=reel_s,
                       clips=plan.clips, exports=tuple(exports), warnings=plan.warnings, timings_s=plan.timings_s)

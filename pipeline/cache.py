@@ -56,7 +56,7 @@ class Shared(Protocol):
         """Note that this machine begins to make a result. Raises SmolReelError."""
 
     def keep(self, stage: str, key: str, folder: Path) -> None:
-        """Keep a sealed result that this machine has made. Raises SmolReelError."""
+        """Keep a sealed result that this machine has, unless it is there. Raises SmolReelError."""
 
 
 _shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
@@ -142,6 +142,8 @@ class Cache:
         place = self.folder(stage, key)
         found = _found(place, load)
         if found is not None:
+            if self._shared is not None:
+                self._shared.keep(stage, key, place)
             return found[0], True
         with ExitStack() as stack:
             try:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.batch import tasks
-from pipeline.batch.joining import AUTO, joined
+from pipeline.batch.joining import AUTO, answers, joined
 from pipeline.batch.shared import FOLDER
 from pipeline.batch.storage import STALL_S, Place
 from pipeline.batch.tasks import Scanned, Work
@@ -34,7 +34,7 @@ SCAN, SCORE, RENDER = "scan", "score", "render"
 _AHEAD = 1.5
 # A scorer gets its next video while it is at one.
 _QUEUED = 2
-_WAIT_S, _LOOK_S = 0.2, 3.0
+_WAIT_S, _LOOK_S, _HEADLESS_S = 0.2, 3.0, 15.0
 # How long tasks may take to end by themselves once they are asked to.
 _GRACE_S = 5.0
 
@@ -141,6 +141,7 @@ class _Driver:
     scorer_cpus: float = 0.0
     looked_at: float = 0.0
     seen_at: float = field(default_factory=time.monotonic)
+    heard_at: float = field(default_factory=time.monotonic)
     limit: int = 1
     said: str = ""
 
@@ -165,6 +166,12 @@ class _Driver:
         if time.monotonic() - self.looked_at < _LOOK_S:
             return
         self.looked_at = time.monotonic()
+        # Without its head Ray would end this program, without a word, a minute later.
+        if not answers(self.ray.get_runtime_context().gcs_address, self.cancel):
+            if time.monotonic() - self.heard_at > _HEADLESS_S:
+                raise _headless()
+            return
+        self.heard_at = time.monotonic()
         with _mapped(self.ray):
             have = self.ray.cluster_resources()
         cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
@@ -332,8 +339,13 @@ def _mapped(ray: Any) -> Iterator[None]:
     try:
         yield
     except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
-        raise ClusterError("the cluster's head no longer answers; start it again and run the command again: what is "
-                           "done stays done", "--cluster") from error
+        raise _headless() from error
+
+
+def _headless() -> ClusterError:
+    """What to say where the head is gone."""
+    return ClusterError("the cluster's head no longer answers; start it again and run the command again: what is done "
+                        "stays done", "--cluster")
 
 
 def _no_code(error: BaseException) -> ClusterError:

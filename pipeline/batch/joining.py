@@ -27,15 +27,17 @@ _INSTALL = "install it with: pip install -r requirements-cluster.txt"
 _OBJECTS_BYTES = 128 * 1024 * 1024
 _CONNECT_S = 5.0
 _PORT = 6379
-# Read by Ray when it is imported or started: nobody is told of its use, and it gives up sooner.
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_py_gcs_connect_timeout_s": "8", "RAY_SCHEDULER_EVENTS": "0",
-                "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "0"}
+# Read by Ray when it is imported or started.
+_ENVIRONMENT = {"RAY_SCHEDULER_EVENTS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# How HTTP/2 begins, which gRPC and so Ray's head speaks: what we send, and the kind of frame that answers.
+_PREFACE, _SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]), 4
 
 
 def load() -> Any:
     """Ray. Raises ClusterError where it isn't installed."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # Nobody is told of what is done here.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
@@ -76,14 +78,14 @@ def _target(address: str, cancel: CancelToken, connect_s: float) -> str:
         return LOCAL
     if address == AUTO:
         for known in (os.environ.get("RAY_ADDRESS"), _last_started()):
-            if known and known not in (AUTO, LOCAL) and _answers(known, cancel, connect_s):
+            if known and known not in (AUTO, LOCAL) and answers(known, cancel, connect_s):
                 return known
         return LOCAL
     if "://" in address:
         raise ClusterError("is no address of a cluster's head; write it as HOST:PORT, as `ray start --head` shows it",
                            address)
     target = address if ":" in address else f"{address}:{_PORT}"
-    if not _answers(target, cancel, connect_s):
+    if not answers(target, cancel, connect_s):
         raise ClusterError(_silent(connect_s), address)
     return target
 
@@ -93,18 +95,22 @@ def _silent(connect_s: float) -> str:
             "address and the firewall")
 
 
-def _answers(address: str, cancel: CancelToken, connect_s: float) -> bool:
-    """Whether anything listens there. Raises ClusterError for what is no address, Cancelled."""
+def answers(address: str, cancel: CancelToken, connect_s: float = _CONNECT_S) -> bool:
+    """Whether what listens there can be a cluster's head. Raises ClusterError for what is no address, Cancelled."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise ClusterError("is no address; write it as HOST:PORT, such as 10.0.0.1:6379", address)
 
     def knock(_: threading.Event) -> bool:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=connect_s).close()
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=connect_s) as line:
+                if os.environ.get("RAY_USE_TLS") == "1":
+                    return True
+                line.sendall(_PREFACE)
+                frame = line.recv(9, socket.MSG_WAITALL)
         except OSError:
             return False
-        return True
+        return len(frame) == 9 and frame[3] == _SETTINGS
 
     return attend(knock, lambda: None, cancel, leave=True)
 

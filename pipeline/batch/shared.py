@@ -77,6 +77,9 @@ class SharedStore:
 
     def keep(self, stage: str, key: str, folder: Path) -> None:
         """See `Shared.keep`."""
+        begun = (stage, key) in self._begun
+        if not begun and self._packed(stage, key).facts(self._cancel) is not None:
+            return
         try:
             with working_file(folder.parent, ".tar") as file:
                 with tarfile.open(file, "w") as archive:
@@ -84,7 +87,8 @@ class SharedStore:
                 self._packed(stage, key).put(file, self._cancel)
         except OSError as error:
             raise disk_error(error, folder) from error
-        self.made(stage, key)
+        if begun:
+            self.made(stage, key)
 
     def made(self, stage: str, key: str) -> None:
         """Note that what `making` announced is done."""

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from pipeline.errors import Cancelled, InputError, OutputError, SmolReelError
+from pipeline.media.files import disk_error
 from pipeline.progress import CancelToken
 from pipeline.waiting import attend
 
@@ -136,7 +137,8 @@ class Place:
         """
         def work(moved: Callable[[int], object]) -> None:
             fs, path = self._fs()
-            with fs.open(path, "rb") as source, _disk(target), target.open("wb") as sink:
+            _check_disk(target, size_bytes or 0)
+            with fs.open(path, "rb") as source, target.open("wb") as sink:
                 _pour(source, sink, moved)
             got = target.stat().st_size
             if size_bytes is not None and got != size_bytes:
@@ -317,17 +319,15 @@ def _appearing(fs: Any, path: str) -> Iterator[str]:
         raise
 
 
-@contextmanager
-def _disk(target: Path) -> Iterator[None]:
-    """Tells this machine's full disk from the store's faults."""
+def _check_disk(target: Path, size_bytes: int) -> None:
+    """Raise OutputError where this machine's disk can't take a file: the store is not to blame then."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not shutil.disk_usage(target.parent).free:
-            raise OutputError("the disk is full; free some space or choose another folder", str(target.parent))
-    except PermissionError as error:
-        raise OutputError(f"can't be written to ({error.strerror}); choose another folder",
-                          str(target.parent)) from error
-    yield
+        free = shutil.disk_usage(target.parent).free
+    except OSError as error:
+        raise disk_error(error, target.parent) from error
+    if free <= size_bytes:
+        raise OutputError("the disk is full; free some space or choose another folder", str(target.parent))
 
 
 def _found(place: Place, root: str, at: str, facts: dict[str, Any]) -> Found:

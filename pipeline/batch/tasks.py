@@ -20,7 +20,7 @@ from pipeline.batch.storage import Found, Place
 from pipeline.batch.work import DONE, SKIPPED, Item, Outcome, failure, outcome_of
 from pipeline.cache import STAGE_VERSIONS, sharing
 from pipeline.errors import Cancelled, InputError
-from pipeline.media.files import working_folder
+from pipeline.media.files import disk_error, working_folder
 from pipeline.plan import FILE_NAME, Plan
 from pipeline.progress import CancelToken, silent
 from pipeline.rendering import check_settings
@@ -145,8 +145,8 @@ def _rendered(work: Work, scanned: Scanned, cancel: CancelToken) -> Outcome:
         result = remake(plan, folder, work.here, name=item.name, video=video, report=silent, cancel=cancel)
         plan = result.plan
         if work.source.local is None:
-            # Nobody else has the copy that was read here.
-            plan = replace(plan, video=replace(plan.video, path=item.source))
+            # The copy that was read here goes; whoever renders the plan again puts the video beside it.
+            plan = replace(plan, video=replace(plan.video, path=path.name)).with_notes(source=item.source)
             plan.write(result.reel.path.with_name(FILE_NAME))
         outcome = outcome_of(item, DONE, plan, result.reel.path, result.reel.duration_s,
                              tuple(str(path) for path in result.exports))
@@ -174,6 +174,10 @@ def _shared(work: Work, worker: str, cancel: CancelToken) -> Iterator[SharedStor
 def _beside(work: Work) -> Iterator[Path]:
     """A folder on this machine for as long as the block runs."""
     parent = work.here.cache_dir if work.here.cache else Path(tempfile.gettempdir())
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, parent) from error
     with working_folder(parent) as folder:
         yield folder
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -166,3 +170,55 @@ def test_cancelling_ends_the_tasks(made: Machines, tmp_path: Path) -> None:
     assert [one.done for one in executions(store)] == [False]
     assert not [path for path in (tmp_path / "cache").rglob(".smolreel-*")]
     assert not (tmp_path / "out" / "long").exists()
+
+
+def smolreel(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The command line, which knows of no cluster that runs here."""
+    environment = os.environ | {"RAY_TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "c")}
+    environment.pop("RAY_ADDRESS", None)
+    return subprocess.Popen([sys.executable, "-m", "app", *arguments], cwd=ROOT, env=environment, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_command_that_starts_its_own_cluster_leaves_nothing(films: list[Item], tmp_path: Path) -> None:
+    folder, temporary = tmp_path / "in", Path(tempfile.mkdtemp(prefix="ray-"))
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "film.mp4").write_bytes(Path(films[0].source).read_bytes())
+    (folder / "torn.mov").write_bytes(b"torn")
+    try:
+        child = smolreel(temporary, "reel", str(folder), "-o", f"file://{tmp_path}/out", "--scorer", "signals",
+                         "--target", "6", "--cluster", "auto", "--jobs", "2", "--render", "encode")
+        said, errors = child.communicate(timeout=120)
+        assert child.returncode == 2
+        assert said == f"a/film.mp4: 0:06.0 reel in {tmp_path}/out/a/film/reel.mp4\n"
+        lines = errors.splitlines()
+        assert len(lines) == 2 and lines[0].startswith("smolreel: torn.mov: ")
+        assert lines[1] == "smolreel: 1 of 2 videos failed: torn.mov; run the command again for what is left"
+        assert not called(str(temporary))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def test_ctrl_c_ends_the_command_and_its_cluster(tmp_path: Path) -> None:
+    story(tmp_path / "in.mp4", loud=range(3), shots=40)
+    temporary = Path(tempfile.mkdtemp(prefix="ray-"))
+    try:
+        child = smolreel(temporary, "reel", str(tmp_path / "in.mp4"), "-o", str(tmp_path / "out"),
+                         "--scorer", "signals", "--cluster", "local")
+        with watching(lambda: bool(executions(f"{tmp_path}/out/.stages"))) as begun:
+            assert begun.wait(60)
+            child.send_signal(signal.SIGINT)
+            said, errors = child.communicate(timeout=60)
+        assert (child.returncode, said, errors) == (130, "", "smolreel: cancelled; nothing was left behind\n")
+        assert not called(str(temporary)) and not (tmp_path / "out" / "in").exists()
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def test_the_command_says_in_one_line_that_no_cluster_answers(tmp_path: Path) -> None:
+    story(tmp_path / "in.mp4", loud=range(1), shots=1)
+    child = smolreel(tmp_path, "reel", str(tmp_path / "in.mp4"), "-o", str(tmp_path / "out"),
+                     "--cluster", "127.0.0.1:1")
+    said, errors = child.communicate(timeout=60)
+    assert (child.returncode, said, len(errors.splitlines())) == (2, "", 1)
+    assert errors.startswith("smolreel: 127.0.0.1:1: no Ray cluster answered within 5 s; ")

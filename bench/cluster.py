@@ -64,7 +64,8 @@ def is_right(outcome: Outcome, expected: tuple[object, float]) -> bool:
     return abs(last - expected[1]) < 0.2
 
 
-def with_a_loss(films: Sequence[Item], folder: Path, count: int = 3) -> tuple[list[Outcome], list[Execution], list[str]]:
+def with_a_loss(films: Sequence[Item], folder: Path,
+                count: int = 3) -> tuple[list[Outcome], list[Execution], list[str]]:
     """The reels by three raylets of which one is lost halfway, the journal, and the lost machine's name in it."""
     store, lost = f"{folder}/out/.stages", []
     with machines(folder, count) as made, joined(made.address, CancelToken()):

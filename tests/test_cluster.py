@@ -174,8 +174,11 @@ def test_cancelling_ends_the_tasks(made: Machines, tmp_path: Path) -> None:
 
 def smolreel(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """The command line, which knows of no cluster that runs here."""
-    environment = os.environ | {"RAY_TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "c")}
-    environment.pop("RAY_ADDRESS", None)
+    environment = os.environ | {"RAY_TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "c"),
+                                # Ray writes a new cluster's token there.
+                                "HOME": str(folder)}
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
+        environment.pop(name, None)
     return subprocess.Popen([sys.executable, "-m", "app", *arguments], cwd=ROOT, env=environment, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

@@ -39,11 +39,23 @@ def load() -> Any:
         os.environ.setdefault(name, value)
     # Nobody is told of what is done here.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if _has_token():
+        # Heads ask for the token where there is one; whoever connects must be told to show it.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError as error:
         raise ClusterError(f"needs Ray, which is not installed here ({error}); {_INSTALL}", "--cluster") from error
     return ray
+
+
+def _has_token() -> bool:
+    """Whether this machine has a Ray cluster's token, where Ray looks for it."""
+    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    try:
+        return bool(given) or (Path.home() / ".ray" / "auth_token").is_file()
+    except (OSError, RuntimeError):
+        return False
 
 
 @contextmanager
@@ -62,7 +74,7 @@ def joined(address: str, cancel: CancelToken, connect_s: float = _CONNECT_S) -> 
         yield ray
         return
     target = _target(address, cancel, connect_s)
-    with _handlers_kept():
+    with _handlers_kept(), _muted():
         _start(ray, target, address)
     try:
         with _quiet():
@@ -133,8 +145,9 @@ def _start(ray: Any, target: str, address: str) -> None:
         # It asks the whole program to end where a head doesn't answer.
         ray.shutdown()
         if isinstance(error, SystemExit | ConnectionError | TimeoutError):
-            raise ClusterError("something listens there, but no Ray cluster of this version; check the address, and "
-                               f"that all machines have Ray {ray.__version__}", address) from error
+            raise ClusterError("what listens there takes no connection from here; check that it is a Ray cluster, that "
+                               f"all machines have Ray {ray.__version__}, and the same token in ~/.ray/auth_token",
+                               address) from error
         said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ClusterError(f"Ray can't be used ({said})", address) from error
 
@@ -152,6 +165,23 @@ def _handlers_kept() -> Iterator[None]:
         for number, handler in kept.items():
             if handler is not None:
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Keeps what Ray's native code writes to standard error from the terminal: a line a second while it waits."""
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from pipeline import Analysis, Settings
 
 # Undoing past a change of what to look for needs the scores of then, which are large.
 _MOST_ANALYSES = 4
+_DESK = "desk"
+GONE = "this reel is no longer here; choose the video again to make another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,10 @@ class Desks:
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
-        self._desks: dict[str, Desk] = {}
         self._lock = threading.Lock()
 
     def of(self, run: Run) -> Desk:
-        """The run's corrections, up to date with its last reel. The run must have one."""
+        """The run's corrections, up to date with its last reel. Raises EditError where it has none (any more)."""
         with self._lock:
             return self._of(run)
 
@@ -91,11 +92,11 @@ class Desks:
 
     def _of(self, run: Run) -> Desk:
         outcome = run.outcome
-        assert outcome is not None, "only a run with a reel can be corrected"
-        known = self._desks.get(run.id)
+        if outcome is None:
+            raise EditError(GONE)
+        known = self._jobs.shelf.get(run.folder / _DESK)
         made = (outcome.analysed, outcome.analysis)
-        if known is None:
-            self._forget_gone()
+        if not isinstance(known, Desk):
             return self._keep(run, Desk(run.version, outcome.draft, History(outcome.draft), (made,)))
         if known.version == run.version:
             return known
@@ -105,12 +106,8 @@ class Desks:
         return self._keep(run, Desk(run.version, outcome.draft, history, (*known.analyses, made)[-_MOST_ANALYSES:]))
 
     def _keep(self, run: Run, desk: Desk) -> Desk:
-        self._desks[run.id] = desk
+        self._jobs.shelf.put(run.folder / _DESK, desk)
         return desk
-
-    def _forget_gone(self) -> None:
-        for run_id in [run_id for run_id in self._desks if self._jobs.get(run_id) is None]:
-            del self._desks[run_id]
 
 
 def correct(draft: Draft, wanted: dict[str, Any]) -> Draft:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.waits import about
 from pipeline import Settings, SmolReelError
 from pipeline.media.files import write_whole
 from pipeline.types import VideoInfo
@@ -54,10 +55,10 @@ class Estimate:
 
     def words(self) -> str:
         """The estimate for people, such as "about 4 minutes; measured on this machine"."""
-        likely = _rounded(self.seconds)
+        likely = about(self.seconds)
         if self.measured:
             return f"{likely}; measured on this machine"
-        most = _rounded(self.high).removeprefix("about ")
+        most = about(self.high).removeprefix("about ")
         return f"{likely}{'' if likely.endswith(most) else f', at most {most}'}; a guess until the first run"
 
 
@@ -182,18 +183,3 @@ def _key(stage: str, settings: Settings) -> str:
     detail = {"score": settings.scorer, "render": f"{_way(settings)} {settings.encoder} {settings.preset}",
               "speech": settings.device}.get(stage, "")
     return f"{stage} {detail}".strip()
-
-
-def _rounded(seconds: float) -> str:
-    """A length of time as people say it: no more exact than a guess can be."""
-    if seconds < 7.5:
-        return "a few seconds"
-    if seconds < 52.5:
-        return f"about {5 * round(seconds / 5)} seconds"
-    minutes = seconds / 60
-    if minutes < 1.5:
-        return "about a minute"
-    if minutes < 52.5:
-        return f"about {round(minutes) if minutes < 12 else 5 * round(minutes / 5)} minutes"
-    half_hours = round(minutes / 30)
-    return "about an hour" if half_hours == 2 else f"about {half_hours / 2:g} hours"

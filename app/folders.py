@@ -61,11 +61,12 @@ class Folders:
         except OSError as error:
             raise disk_error(error, self._root) from error
 
-    def forget(self, owner: str) -> None:
-        """Delete all that there is of a visitor."""
+    def forget(self, owner: str) -> Path | None:
+        """Delete all that there is of a visitor: their folder, as it was called; None where they had none."""
         folder = self._visitors.pop(owner, None)
         if folder is not None:
             remove(folder)
+        return folder
 
     def sweep(self) -> None:
         """Delete what processes left behind that ended without doing so; those that run hold their lock."""

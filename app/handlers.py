@@ -19,7 +19,7 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from app import cards, edits, telling, timeline
-from app.desk import Desk, Desks, correct
+from app.desk import GONE, Desk, Desks, correct
 from app.doors import Doors
 from app.edits import EditError
 from app.estimates import expected
@@ -151,7 +151,7 @@ class Handlers:
         run = self.jobs.get(run_id) if run_id else None
         if run is None:
             return self._gone() if run_id else {"timer": gr.Timer(active=False)}
-        if run.busy and run.outcome is None:
+        if run.busy and run.made is None:
             return self._working(run, told)
         if run.busy:
             return {"updating": gr.HTML(telling.progress(run), visible=True)}
@@ -223,7 +223,7 @@ class Handlers:
 
     def _standing(self, run: Run) -> Shown:
         """The page for a run, however it stands."""
-        if run.outcome is not None:
+        if run.made is not None:
             return self._result(run)
         if run.busy:
             return {**_view("running"), "at_work": _facts(run.name, run.video), "cancel": gr.Button(interactive=True),
@@ -238,14 +238,15 @@ class Handlers:
         shown: Shown = {"progress": telling.progress(run)}
         if run.cancelling:
             shown["cancel"] = gr.Button(interactive=False)
-        if not told or told[0] != run.id or told[1] != len(run.found):
-            shown |= {"found": telling.found(run, self._frames(run)), "told": [run.id, len(run.found)]}
+        if not told or told[0] != run.id or told[1] != len(run.scored):
+            shown |= {"found": telling.found(run, self._frames(run)), "told": [run.id, len(run.scored)]}
         return shown
 
     def _result(self, run: Run) -> Shown:
         """A reel and everything around it."""
         outcome, video = run.outcome, run.video
-        assert outcome is not None and video is not None
+        if outcome is None or video is None:
+            return self._gone()
         desk, files = self._desks.of(run), [str(path) for path in run.files]
         length_s = outcome.plan.video.duration_s or video.duration_s
         shown: Shown = {
@@ -285,7 +286,7 @@ class Handlers:
         """What else the visitor has made, or has in the making."""
         runs = self.jobs.runs_of(visitor) if visitor else ()
         return cards.earlier([(run.id, run.name, telling.standing(run)) for run in reversed(runs)
-                              if run.outcome is not None or run.busy])
+                              if run.made is not None or run.busy])
 
     def _gone(self) -> Shown:
         """The first view, for a run that is kept no longer."""
@@ -299,8 +300,8 @@ class Handlers:
     def _run(self, run_id: str | None) -> Run:
         """A run that can be corrected. Raises EditError where there is none."""
         run = self.jobs.get(run_id) if run_id else None
-        if run is None or run.outcome is None:
-            raise EditError("this reel is no longer here; choose the video again to make another")
+        if run is None or run.made is None:
+            raise EditError(GONE)
         return run
 
     def _measured(self, path: Path) -> VideoInfo:
@@ -316,7 +317,7 @@ class Handlers:
         """Frames that were sampled of the run's video; none before it was scanned."""
         if run.analysis is not None:
             return run.analysis.scan.frames
-        if run.video is None or not run.found:
+        if run.video is None or not run.scored:
             return ()
         key = stage_key("scan", run.video.sha256, run.settings.part("scan"))
         try:

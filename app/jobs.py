@@ -11,34 +11,33 @@ import logging
 import secrets
 import threading
 import time
-import traceback
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from app.caches import Caches
 from app.edits import Draft, plan_of
-from app.estimates import Rates, expected, part_of, rates_of
+from app.estimates import Rates, rates_of
+from app.faults import OUR_FAULT, note, told
 from app.folders import Folders, remove, safe_name, take_over
+from app.lanes import Lanes, foresee
 from app.limits import Limits, Refused
 from app.pace import Pace
-from app.presenters import discreet, one_line
-from app.runs import CANCELLED, DONE, FAILED, RUNNING, WAITING, Job, Run, best_first
-from app.work import Outcome, Task, carry_out, is_light, way_of
+from app.runs import CANCELLED, DONE, FAILED, RUNNING, WAITING, Job, Made, Run, best_first
+from app.shelf import Shelf
+from app.work import Outcome, Task, carry_out, way_of
 from pipeline import Cancelled, CancelToken, FFmpegError, Progress, Settings, SmolReelError
 from pipeline.types import VideoInfo
 
-__all__ = ["Jobs", "Limits", "Refused", "Run"]
+__all__ = ["OUR_FAULT", "Jobs", "Limits", "Refused", "Run"]
 
-_LIGHT = "light"
 # A visitor who closes the page may only have reloaded it, or come back soon.
 _COMES_BACK_S = 15 * 60
 _SWEEP_EVERY_S = 30.0
+_CACHE = "cache"
 _CLOSING_S, _LOOK_S = 10.0, 0.1
 # Who waits for a reel looks for it within a second and has begun to fetch it then.
 _TAKING_HOME_S = 4.0
-_TURN_S = 0.1
-OUR_FAULT = "Something went wrong on our side; it is in the log. Try again, or try other settings."
 _log = logging.getLogger("smolreel")
 
 
@@ -62,11 +61,12 @@ class Jobs:
         self._closed = threading.Event()
         self.taking, self.closing = True, CancelToken()
         self._jobs: dict[str, Job] = {}
-        # Corrections have a lane of their own: they take seconds, and must not wait for somebody's long scan.
-        self._lanes: dict[str, deque[Job]] = {lane: deque() for lane in (*devices, _LIGHT)}
-        self._at_work = {lane: threading.Lock() for lane in self._lanes}
+        self._lanes = Lanes(devices)
+        # What is not needed to say how runs stand: results, and what people do with them.
+        self.shelf = Shelf()
+        self._caches = Caches(round(self.limits.cache_gb * 1e9))
         self._threads = [threading.Thread(target=self._serve, args=(lane,), name=f"runs {lane}", daemon=True)
-                         for lane in self._lanes]
+                         for lane in self._lanes.names]
         self._threads.append(threading.Thread(target=self._sweep_on, name="sweep runs", daemon=True))
         for thread in self._threads:
             thread.start()
@@ -139,11 +139,9 @@ class Jobs:
             self._stop(job)
             return self._snapshot(job)
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> contextlib.AbstractContextManager[None]:
         """Heavy work that is no run, such as a plan that a program wants rendered: no run is worked on meanwhile."""
-        with self._at_work[next(iter(self._lanes))]:
-            yield
+        return self._lanes.alone()
 
     def leave(self, owner: str) -> None:
         """The owner has closed the page: what is done goes soon, unless `come_back` is called before."""
@@ -168,7 +166,8 @@ class Jobs:
                 self._let_go(job)
 
     def sweep(self, now: float | None = None) -> None:
-        """Delete runs that have expired or whose visitor is gone, and what crashed processes left; never one in use.
+        """Delete runs that have expired or whose visitor is gone, what caches hold beyond their limit, and what crashed
+        processes left; never what is in use.
 
         now: in seconds of `time.time`
         """
@@ -178,6 +177,7 @@ class Jobs:
                 ends = [at for at in (job.expires_at, job.leaves_at) if at is not None]
                 if ends and now >= min(ends) and not job.busy:
                     self._let_go(job)
+        self._caches.bound(self._caches_in_use)
         self._folders.sweep()
 
     def counts(self) -> tuple[int, int]:
@@ -226,14 +226,15 @@ class Jobs:
         self.limits.check(settings)
         with self._lock:
             job = self._jobs.get(run_id)
-            if job is None or job.unwanted or job.outcome is None:
+            outcome = None if job is None or job.unwanted or job.made is None else job.made.outcome
+            if job is None or outcome is None:
                 raise Refused("This reel is not here any more. Choose the video again to make a new one.")
             if job.busy:
                 raise Refused("The last change is still being made. Wait for it, or cancel it.")
             self._check_room(owner)
             settings = self._own_cache(job.owner, settings)
             job.task = Task(kind, job.source, job.name, job.folder / str(job.version + 1), settings, job.video, draft,
-                            job.outcome.analysis, job.outcome.analysed, way_of(job.outcome, settings))
+                            outcome.analysis, outcome.analysed, way_of(outcome, settings))
             job.state, job.token, job.pace = WAITING, CancelToken(), Pace()
             job.progress, job.error, job.began, job.estimate, job.partly = None, None, None, None, set()
             return self._enqueue(job)
@@ -254,51 +255,35 @@ class Jobs:
         with self._news:
             self._check_room(job.owner)
             self._jobs[job.id] = job
-            self._foresee(job)
-            self._lanes[self._lane_of(job)].append(job)
+            foresee(job, self.rates)
+            self._lanes.join(job)
             self._news.notify_all()
             return self._snapshot(job)
 
     def _own_cache(self, owner: str, settings: Settings) -> Settings:
         """The settings with a cache that no other visitor reads, and that goes with the visitor's runs."""
-        return replace(settings, cache=True, cache_dir=self._folders.visitor(owner) / "cache")
+        cache = self._folders.visitor(owner) / _CACHE
+        self._caches.use(cache)
+        return replace(settings, cache=True, cache_dir=cache, cache_max_bytes=round(self.limits.cache_gb * 1e9))
 
-    def _lane_of(self, job: Job) -> str:
-        """Which worker does a job."""
-        if is_light(job.task):
-            return _LIGHT
-        device = job.task.settings.device
-        return device if device in self._lanes and device != _LIGHT else next(iter(self._lanes))
-
-    def _foresee(self, job: Job) -> None:
-        """Estimate a job, once its video is known."""
-        if job.video is None:
-            return
-        whole = expected(job.video, job.task.settings, self.rates)
-        skipped = {"update": ("scan", "score"), "retarget": ("scan", "score") if is_light(job.task) else ("scan",)}
-        stages = {name: s for name, s in whole.stages.items() if name not in skipped.get(job.task.kind, ())}
-        job.estimate = part_of(whole, stages)
-        job.pace.stages, job.pace.trusted = stages, whole.measured
+    def _caches_in_use(self) -> set[Path]:
+        """The caches of visitors who have a run that waits or is at work."""
+        with self._lock:
+            return {job.task.settings.cache_dir for job in self._jobs.values() if job.busy}
 
     def _serve(self, lane: str) -> None:
         """Do a lane's jobs one after another until this is closed."""
         while True:
             with self._news:
-                while not self._lanes[lane] and not self._closed.is_set():
+                job = None
+                while not self._closed.is_set() and (job := self._lanes.next(lane)) is None:
                     self._news.wait()
-                if self._closed.is_set():
-                    return
-                job = self._lanes[lane].popleft()
-                job.state, job.began = RUNNING, time.monotonic()
-            # What isn't a run may be at work; who waits for it may still cancel.
-            mine = False
-            while not mine and not job.token.cancelled:
-                mine = self._at_work[lane].acquire(timeout=_TURN_S)
-            try:
+            if job is None:
+                return
+            with self._lanes.turn(job, lane):
                 self._work(job)
-            finally:
-                if mine:
-                    self._at_work[lane].release()
+            # Or a worker would keep what the last run was made of until the next one comes.
+            del job
 
     def _work(self, job: Job) -> None:
         """Do a job; whatever happens, its state says so and the worker goes on."""
@@ -310,42 +295,46 @@ class Jobs:
         except Cancelled:
             state = CANCELLED
         except FFmpegError as fault:
-            self._note(job, fault.detail)
+            note(job, self._folders.home, fault.detail)
             error = OUR_FAULT
         except SmolReelError as fault:
-            error = self._told(fault, job)
+            error = told(fault, job, self._folders.home)
         except Exception:
-            self._note(job)
+            note(job, self._folders.home)
             error = OUR_FAULT
         if outcome is not None and task.kind == "make":
             self._remember(job, outcome)
+        made = Made.of(outcome, self.shelf, task.folder) if outcome is not None else None
         with self._lock:
-            self._settle(job, outcome, error, state)
+            self._settle(job, made, error, state)
 
-    def _settle(self, job: Job, outcome: Outcome | None, error: str | None, state: str) -> None:
+    def _settle(self, job: Job, made: Made | None, error: str | None, state: str) -> None:
         """Note what came of a job, and delete what is of no more use."""
         job.state, job.error = state, error
+        # What it was to be made of is on the shelf, as far as it is needed again.
+        job.task, job.found = replace(job.task, draft=None, analysis=None), ()
+        job.progress = job.progress and replace(job.progress, found=())
+        self._caches.use(job.task.settings.cache_dir)
         job.took_s = time.monotonic() - (job.began or time.monotonic())
         if job.expires_at is None:
             job.expires_at = time.time() + 60 * self.limits.keep_minutes
-        if outcome is None:
+        if made is None:
             remove(job.task.folder)
         else:
-            job.outcome, job.version = outcome, job.version + 1
-            job.found = best_first(outcome.analysis.scored.segments)
+            job.made, job.version = made, job.version + 1
             # Somebody may still be watching the one before.
-            remove(job.folder / str(job.version - 2))
+            self._discard(job.folder / str(job.version - 2))
         if job.unwanted:
             self._let_go(job)
-        elif job.outcome is None:
-            remove(job.folder)
+        elif job.made is None:
+            self._discard(job.folder)
             self._tidy(job.owner)
 
     def _opened(self, job: Job, video: VideoInfo) -> None:
         """The job's video has been measured."""
         with self._lock:
             job.video = video
-            self._foresee(job)
+            foresee(job, self.rates)
 
     def _heard(self, job: Job, event: Progress) -> None:
         """The core says how far the job is."""
@@ -364,23 +353,12 @@ class Jobs:
         if job.video is not None:
             self.rates.record(job.video, job.task.settings, outcome.plan.timings_s, ran)
 
-    def _told(self, error: SmolReelError, job: Job) -> str:
-        """The error as the person may read it: by their name for the video, without this machine's folders."""
-        return one_line(discreet(str(error), job.source, job.folder, self._folders.home, job.name))
-
-    def _note(self, job: Job, detail: str = "") -> None:
-        """Write into the log what went wrong, which is nobody's business but where: no visitor's file is named."""
-        said = discreet(f"{traceback.format_exc()}{detail}", job.source, job.folder, self._folders.home, "VIDEO")
-        _log.error("a run failed\n%s", said)
-
     def _stop(self, job: Job) -> None:
         """Stop a job, or take it out of its queue."""
         if job.state == RUNNING:
             job.token.cancel()
         elif job.state == WAITING:
-            for lane in self._lanes.values():
-                with contextlib.suppress(ValueError):
-                    lane.remove(job)
+            self._lanes.leave(job)
             self._settle(job, None, None, CANCELLED)
 
     def _let_go(self, job: Job) -> None:
@@ -388,13 +366,20 @@ class Jobs:
         if job.busy:
             return
         self._jobs.pop(job.id, None)
-        remove(job.folder)
+        self._discard(job.folder)
         self._tidy(job.owner)
 
     def _tidy(self, owner: str) -> None:
         """Delete a visitor's cache once no run of theirs needs it."""
-        if not any(job.owner == owner and (job.busy or job.outcome) for job in self._jobs.values()):
-            self._folders.forget(owner)
+        if not any(job.owner == owner and (job.busy or job.made) for job in self._jobs.values()):
+            folder = self._folders.forget(owner)
+            if folder is not None:
+                self._caches.forget(folder / _CACHE)
+
+    def _discard(self, folder: Path) -> None:
+        """Delete a folder of a run, or of one of its reels, and what is kept of it."""
+        self.shelf.forget(folder)
+        remove(folder)
 
     def _sweep_on(self) -> None:
         """Sweep now and then until this is closed."""
@@ -407,28 +392,13 @@ class Jobs:
     def _snapshot(self, job: Job) -> Run:
         """The job as others may see it."""
         now = time.monotonic()
-        place, wait_s = self._place_of(job, now)
+        place, wait_s = self._lanes.place_of(job, self._jobs.values(), now)
         elapsed_s = job.took_s if not job.busy else 0.0 if job.began is None else now - job.began
         return Run(
             id=job.id, owner=job.owner, folder=job.folder, source=job.source, name=job.name, kind=job.task.kind,
             state=job.state, cancelling=job.state == RUNNING and job.token.cancelled, progress=job.progress,
             fraction=1.0 if job.state == DONE else job.pace.fraction(),
             seconds_left=job.pace.seconds_left(now) if job.state == RUNNING else None, estimate=job.estimate,
-            place=place, wait_s=wait_s, elapsed_s=elapsed_s, found=job.found, video=job.video,
-            settings=job.task.settings, error=job.error, outcome=job.outcome, version=job.version,
+            place=place, wait_s=wait_s, elapsed_s=elapsed_s, scored=job.found, video=job.video,
+            settings=job.task.settings, error=job.error, made=job.made, version=job.version,
             expires_at=job.expires_at)
-
-    def _place_of(self, job: Job, now: float) -> tuple[int | None, float | None]:
-        """A job's place in its queue, and how long it will wait there; None where it doesn't, or that is unknown."""
-        if job.state != WAITING:
-            return None, None
-        lane = self._lane_of(job)
-        queue = list(self._lanes[lane])
-        if job not in queue:
-            return None, None
-        ahead = queue[:queue.index(job)]
-        at_work = [other for other in self._jobs.values() if other.state == RUNNING and self._lane_of(other) == lane]
-        waits = [other.estimate.seconds if other.estimate else None for other in ahead]
-        waits += [other.pace.seconds_left(now) for other in at_work]
-        known = [wait for wait in waits if wait is not None]
-        return len(ahead) + 1, sum(known) if len(known) == len(waits) else None

@@ -33,6 +33,7 @@ class Limits:
     stop_seconds: within which the page has ended once the system asks it to; runs that take longer are cancelled.
         Docker gives 10 s
     per_visitor: runs of one visitor that wait or are at work
+    cache_gb: gigabytes that the caches of all visitors may hold together
     query_chars: characters of all that a visitor asks for in words; settings bound each wish
     """
 
@@ -42,6 +43,7 @@ class Limits:
     keep_minutes: float = _limit(1, 60, 60, "SMOLREEL_KEEP_MINUTES", "--keep-minutes")
     stop_seconds: float = _limit(3, 3600, 9, "SMOLREEL_STOP_SECONDS", None)
     per_visitor: int = _limit(1, 100, 3, None, None)
+    cache_gb: float = _limit(0, 1e6, 20, "SMOLREEL_CACHE_GB", None)
     query_chars: int = _limit(1, 10_000, 4100, None, None)
 
     def __post_init__(self) -> None:
@@ -54,8 +56,8 @@ class Limits:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Limits:
-        """Limits by SMOLREEL_MAX_UPLOAD_MB, SMOLREEL_MAX_MINUTES, SMOLREEL_QUEUE, SMOLREEL_KEEP_MINUTES and
-        SMOLREEL_STOP_SECONDS.
+        """Limits by SMOLREEL_MAX_UPLOAD_MB, SMOLREEL_MAX_MINUTES, SMOLREEL_QUEUE, SMOLREEL_KEEP_MINUTES,
+        SMOLREEL_STOP_SECONDS and SMOLREEL_CACHE_GB.
 
         Raises SettingsError, with the variable's name, for one that is no number or out of bounds.
         """

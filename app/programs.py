@@ -67,7 +67,7 @@ class Calls:
             run = self._finished(self._jobs.submit(owner, path, path.name, settings), bar)
         except SmolReelError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        if run.outcome is None:
+        if run.made is None:
             raise gr.Error(run.error or "cancelled", print_exception=False)
         return str(run.files[0]), str(run.files[1])
 

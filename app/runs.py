@@ -9,11 +9,39 @@ from pathlib import Path
 from app.edits import Draft
 from app.estimates import Estimate
 from app.pace import Pace
+from app.shelf import Shelf
 from app.work import Outcome, Task
 from pipeline import Analysis, CancelToken, Plan, Progress, Reel, Settings
 from pipeline.types import ScoredSegment, VideoInfo
 
+_OUTCOME = "outcome"
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A reel that a run has made, and where to find what it was made of.
+
+    files: the reel, its plan and what else was asked for, to take home
+    reel_s: its length
+    """
+
+    files: tuple[Path, ...]
+    reel_s: float
+    _shelf: Shelf = field(repr=False, compare=False)
+    _path: Path = field(repr=False)
+
+    @classmethod
+    def of(cls, outcome: Outcome, shelf: Shelf, folder: Path) -> Made:
+        """What is kept at hand of an outcome; the rest goes to the shelf, and from there to the run's folder."""
+        shelf.put(folder / _OUTCOME, outcome)
+        return cls(outcome.files, outcome.reel.duration_s, shelf, folder / _OUTCOME)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Analysis, draft, plan and reel; None once their run, or a reel that came later, has let go of them."""
+        found = self._shelf.get(self._path)
+        return found if isinstance(found, Outcome) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +63,11 @@ class Run:
     place: in the queue, 1 for the next; None where it doesn't wait
     wait_s: seconds until it starts; None where it doesn't wait, or that is unknown
     elapsed_s: since it began; 0 before
-    found: segments that were scored so far, best first
+    scored: segments that were scored so far, best first; empty once that is done
     video: as measured; None before
     settings: in force
     error: what went wrong, one line for people; None where nothing did
-    outcome: of the last work that went well: analysis, draft, plan, reel, exports; None before the first reel
+    made: by the last work that went well; None before the first reel
     version: counts reels
     expires_at: when its files go, in seconds of `time.time`; None as long as it waits or runs for the first time
     """
@@ -59,11 +87,11 @@ class Run:
     place: int | None
     wait_s: float | None
     elapsed_s: float
-    found: tuple[ScoredSegment, ...]
+    scored: tuple[ScoredSegment, ...]
     video: VideoInfo | None
     settings: Settings
     error: str | None
-    outcome: Outcome | None
+    made: Made | None
     version: int
     expires_at: float | None
 
@@ -73,29 +101,42 @@ class Run:
         return self.state in (WAITING, RUNNING)
 
     @property
+    def outcome(self) -> Outcome | None:
+        """What came of the last work that went well, which may have to be read from a file; None before the first reel,
+        and once this run, or a reel that came later, has let go of it.
+        """
+        return self.made.outcome if self.made else None
+
+    @property
+    def found(self) -> tuple[ScoredSegment, ...]:
+        """Segments that were scored so far, best first."""
+        outcome = self.outcome
+        return best_first(outcome.analysis.scored.segments) if outcome else self.scored
+
+    @property
     def analysis(self) -> Analysis | None:
         """What is known of the video; None before the first reel."""
-        return self.outcome.analysis if self.outcome else None
+        return outcome.analysis if (outcome := self.outcome) else None
 
     @property
     def draft(self) -> Draft | None:
         """What was rendered last, for corrections to start from; None before the first reel."""
-        return self.outcome.draft if self.outcome else None
+        return outcome.draft if (outcome := self.outcome) else None
 
     @property
     def plan(self) -> Plan | None:
         """The plan of the last reel; None before the first."""
-        return self.outcome.plan if self.outcome else None
+        return outcome.plan if (outcome := self.outcome) else None
 
     @property
     def reel(self) -> Reel | None:
         """The last reel; None before the first."""
-        return self.outcome.reel if self.outcome else None
+        return outcome.reel if (outcome := self.outcome) else None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """What can be taken home: the reel, its plan, exports; empty before the first reel."""
-        return self.outcome.files if self.outcome else ()
+        return self.made.files if self.made else ()
 
 
 @dataclass(slots=True)
@@ -118,7 +159,7 @@ class Job:
     found: tuple[ScoredSegment, ...] = ()
     video: VideoInfo | None = None
     error: str | None = None
-    outcome: Outcome | None = None
+    made: Made | None = None
     version: int = 0
     expires_at: float | None = None
     leaves_at: float | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 import gradio as gr
+from gradio.state_holder import StateHolder
 
 from app import answers, theme, zero
 from app.folders import Folders
@@ -23,6 +24,8 @@ from pipeline import Settings, SettingsError
 
 # Seconds after which an upload goes, at most an hour with the wait between two looks; and that wait.
 KEEP_S, FORGET_EVERY_S = 3300, 240
+# Gradio keeps a copy of all that a tab shows, about half a megabyte, and would of 10,000 tabs for ever.
+_MOST_TABS, _TAB_S = 500, 3600
 # What stopping takes of the time that is given for it, once nothing is waited for any more.
 _PUTTING_AWAY_S = 3.0
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -50,15 +53,15 @@ def serve(build: Callable[[Handlers], gr.Blocks], host: str | None = None, port:
     folders = _folders()
     jobs = Jobs(folders.home / "runs", limits)
     ended = threading.Event()
-    threading.Thread(target=_forget_uploads, args=(folders.home, ended), name="forget uploads", daemon=True).start()
     try:
         page = build(Handlers(jobs, any_model=_is_local(host)))
+        threading.Thread(target=_forget, args=(folders.home, page, ended), name="forget", daemon=True).start()
         _stop_cleanly(jobs, page, limits.stop_seconds)
         page.queue(max_size=64).launch(
             server_name=host, server_port=port, theme=theme.theme(), css_paths=theme.STYLE_SHEET, head=theme.head(),
             favicon_path=theme.ICON, auth=auth, mcp_server=mcp, show_error=False, pwa=True, run_history=False,
             ssr_mode=False, footer_links=["api"], max_file_size=int(limits.max_upload_mb * 1e6),
-            blocked_paths=[str(path) for path in folders.home.rglob(".lock")],
+            state_session_capacity=_MOST_TABS, blocked_paths=[str(path) for path in folders.home.rglob(".lock")],
             inbrowser=browser and _has_screen(), app_kwargs=answers.around(jobs))
     except OSError as error:
         raise SettingsError("is taken by another program; choose another with --port", f"port {port}") from error
@@ -79,10 +82,26 @@ def _folders() -> Folders:
     return folders
 
 
-def _forget_uploads(home: Path, ended: threading.Event) -> None:
-    """Delete what visitors sent once it is old, also the halves of uploads that broke off; runs see to their own."""
+def _forget(home: Path, page: gr.Blocks, ended: threading.Event) -> None:
+    """Delete what visitors sent once it is old, also the halves of uploads that broke off; runs see to their own. Let
+    go of tabs that were closed, or in which nothing was done for as long as anything is kept.
+    """
     while not ended.wait(FORGET_EVERY_S):
         forget_old(home, time.time() - KEEP_S)
+        forget_tabs(page, time.time() - _TAB_S)
+
+
+def forget_tabs(page: gr.Blocks, before: float) -> None:
+    """Let go of what Gradio keeps of tabs that were last used before a time, in seconds of `time.time`.
+
+    A tab that is used again after all is as if it had just been opened; the run in its address is found by a reload.
+    """
+    holder: StateHolder = page.state_holder
+    for tab, used in list(holder.time_last_used.items()):
+        if used.timestamp() < before:
+            with holder.lock:
+                holder.session_data.pop(tab, None)
+                holder.time_last_used.pop(tab, None)
 
 
 def forget_old(home: Path, before: float) -> None:

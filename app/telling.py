@@ -8,6 +8,7 @@ from app import cards
 from app.estimates import Estimate
 from app.jobs import Run
 from app.limits import Limits, megabytes
+from app.waits import brief
 from pipeline import Settings, SmolReelError
 from pipeline.export.words import shortened
 from pipeline.types import SampledFrame, VideoInfo
@@ -34,13 +35,13 @@ def progress(run: Run) -> str:
     """How far a run is, as HTML."""
     if run.state == "queued":
         return cards.progress(_place(run), None, "Runs take turns on this machine; yours starts by itself.",
-                              f"starts in {rough(run.wait_s)}" if run.wait_s is not None else "", ())
+                              f"starts in {brief(run.wait_s)}" if run.wait_s is not None else "", ())
     heading, detail = "Starting", ""
     if run.progress is not None:
         heading, detail = _NOW.get(run.progress.stage, "Working"), sentence(_detail(run.progress.message))
     if run.cancelling:
         heading, detail = "Stopping", "Everything that was begun is being put away."
-    left = f"{rough(run.seconds_left)} left" if run.seconds_left is not None else _expected(run)
+    left = f"{brief(run.seconds_left)} left" if run.seconds_left is not None else _expected(run)
     return cards.progress(heading, run.fraction, detail, left, _stages(run))
 
 
@@ -56,7 +57,7 @@ def _place(run: Run) -> str:
 
 
 def _expected(run: Run) -> str:
-    return f"{rough(run.estimate.seconds)} in all" if run.estimate is not None else ""
+    return f"{brief(run.estimate.seconds)} in all" if run.estimate is not None else ""
 
 
 def _stages(run: Run) -> Sequence[tuple[str, str]]:
@@ -83,14 +84,14 @@ def _needed(settings: Settings) -> list[str]:
 
 def standing(run: Run) -> str:
     """How a run stands, in two or three words."""
-    if run.outcome is not None:
-        return long(run.outcome.reel.duration_s)
+    if run.made is not None:
+        return long(run.made.reel_s)
     return "in line" if run.state == "queued" else f"{100 * run.fraction:.0f} %"
 
 
 def found(run: Run, frames: Sequence[SampledFrame]) -> str:
     """What was scored so far, best first, as HTML."""
-    return cards.found(run.found[:_MOST_FOUND], len(run.found), frames)
+    return cards.found(run.scored[:_MOST_FOUND], len(run.scored), frames)
 
 
 def facts(video: VideoInfo) -> list[str]:
@@ -111,18 +112,6 @@ def long(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-
-
-def rough(seconds: float) -> str:
-    """A wait as people say it: no more exact than it can be known."""
-    if seconds < 2:
-        return "a moment"
-    if seconds < 55:
-        return f"{max(2, round(seconds) if seconds < 10 else 5 * round(seconds / 5))} s"
-    minutes = seconds / 60
-    if minutes < 60:
-        return f"{max(1, round(minutes))} min"
-    return f"{minutes / 60:.1f} h"
 
 
 def size(amount: float) -> str:
@@ -151,8 +140,8 @@ def sentence(words: str) -> str:
 
 def takes(estimate: Estimate, note: str) -> str:
     """How long a run will take, before it is started, as HTML."""
-    most = rough(estimate.high)
-    likely = rough(estimate.seconds) if estimate.seconds >= 5 else "a few seconds"
+    most = brief(estimate.high)
+    likely = brief(estimate.seconds) if estimate.seconds >= 5 else "a few seconds"
     known = ("as measured on this machine" if estimate.measured
              else f"{most} at most; a guess until the first reel is made")
     return f'<p class="sr-estimate sr-quiet">Takes about <b>{likely}</b> ({known}).</p>{line(note)}'
@@ -179,7 +168,7 @@ def speed(looking_s: float | None, measuring_s: float | None, note: str) -> str:
     """What the ways of scoring cost on this machine, honestly."""
     told = []
     if looking_s is not None and measuring_s is not None:
-        told.append(f"For this video on this machine: looking {rough(looking_s)}, measuring only {rough(measuring_s)}.")
+        told.append(f"For this video on this machine: looking {brief(looking_s)}, measuring only {brief(measuring_s)}.")
     else:
         told.append("Looking understands what happens and describes it; measuring goes by motion, sound and colour, "
                     "and is many times as fast.")

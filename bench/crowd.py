@@ -6,8 +6,10 @@
 Serves the page, has each visitor upload a video whose length is theirs alone and ask for a reel, again and again until
 the time is up. A reel is right where its plan is of the visitor's own video and its file plays for as long as the plan
 says. "Full" is a polite refusal. Before, during and after, the server's memory, open files and child processes are
-counted. Exits with 1 where anybody got a wrong reel, an error or no answer, or where the server holds on to files or
-processes when all is done. Linux only: what a process holds is read from /proc.
+counted, and what its own memory grows by with the runs that it has done; decoders that it keeps for the next visitor
+count apart, and go after a minute (`--rest 70` waits for that). Exits with 1 where anybody got a wrong reel, an error
+or no answer, or where the server holds on to files or processes when all is done. Linux only: what a process holds is
+read from /proc.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.media.probe import probe
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken
@@ -37,24 +41,33 @@ _SPARE_FILES = 24
 # Decoders that have done their work wait a minute for more.
 _SPARE_CHILDREN = 2
 _ANSWER_S = 600.0
+# Reels, and looks, from which a trend can be read.
+_FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the server and its children hold: megabytes, open files, processes below it."""
+    """What the server holds: megabytes of its own and of its children, open files of all, processes below it."""
 
-    memory_mb: float
+    own_mb: float
+    below_mb: float
     files: int
     children: int
 
 
 @dataclass(slots=True)
 class Crowd:
-    """What became of the visitors' wishes, by kind, and how long each took, in seconds."""
+    """What became of the visitors' wishes.
+
+    outcomes: how many had which
+    took_s: seconds that each reel took
+    grown: megabytes of the server's own after so many reels, again and again
+    """
 
     ends_at: float
     outcomes: Counter[str] = field(default_factory=Counter)
     took_s: list[float] = field(default_factory=list)
+    grown: list[tuple[int, float]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, outcome: str, took_s: float) -> None:
@@ -76,15 +89,16 @@ def generated_video(path: Path, seconds: float) -> Path:
 def held_by(pid: int) -> Held:
     """What a process and those below it hold."""
     below = children(pid)
-    memory = files = 0
-    for one in (pid, *below):
+    memory, files = dict.fromkeys((pid, *below), 0.0), 0
+    for one in memory:
         try:
-            memory += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * 4096
+            memory[one] = int(Path(f"/proc/{one}/statm").read_text().split()[1]) * 4096 / 1e6
             files += len(list(Path(f"/proc/{one}/fd").iterdir()))
         except OSError:
             # It has ended since.
             continue
-    return Held(memory / 1e6, files, len(below))
+    own_mb = memory.pop(pid)
+    return Held(own_mb, sum(memory.values()), files, len(below))
 
 
 def visit(served: Served, film: Path, folder: Path, crowd: Crowd) -> None:
@@ -124,7 +138,20 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
 
 
-def measure(served: Served, visitors: int, seconds: float, folder: Path) -> tuple[Crowd, list[tuple[str, Held]]]:
+def growth_mb(grown: Sequence[tuple[int, float]]) -> float | None:
+    """Megabytes by which the server grows with 1,000 reels; None where too few were made to tell.
+
+    The first third is left out: libraries are loaded then, and rooms of the allocator filled for the first time.
+    """
+    most = grown[-1][0] if grown else 0
+    later = np.array([(reels, mb) for reels, mb in grown if 3 * reels >= most])
+    if most < _FEW or len(np.unique(later[:, 0])) < _FEW:
+        return None
+    return float(1000 * np.polyfit(later[:, 0], later[:, 1], 1)[0])
+
+
+def measure(served: Served, visitors: int, seconds: float, rest_s: float,
+            folder: Path) -> tuple[Crowd, list[tuple[str, Held]]]:
     """Let the crowd in, and count what the server holds."""
     films = [generated_video(folder / f"film{i}.mp4", _SHORTEST_S + _STEP_S * i) for i in range(visitors)]
     held = [("before", held_by(served.process.pid))]
@@ -136,18 +163,22 @@ def measure(served: Served, visitors: int, seconds: float, folder: Path) -> tupl
     most = held[0][1]
     while any(thread.is_alive() for thread in threads) and time.monotonic() < crowd.ends_at + _ANSWER_S:
         now = held_by(served.process.pid)
-        most = Held(*(max(a, b) for a, b in ((most.memory_mb, now.memory_mb), (most.files, now.files),
-                                             (most.children, now.children))))
+        most = Held(max(most.own_mb, now.own_mb), max(most.below_mb, now.below_mb), max(most.files, now.files),
+                    max(most.children, now.children))
+        crowd.grown.append((crowd.outcomes[RIGHT], now.own_mb))
         time.sleep(0.2)
     crowd.outcomes["never answered"] += sum(thread.is_alive() for thread in threads)
-    time.sleep(3)
+    time.sleep(rest_s)
     return crowd, [*held, ("most", most), ("after", held_by(served.process.pid))]
 
 
 def table(crowd: Crowd, held: Sequence[tuple[str, Held]]) -> str:
     """What is printed."""
-    lines = [f"{'server':<10}{'memory':>10}{'open files':>12}{'children':>10}"]
-    lines += [f"{when:<10}{h.memory_mb:>7.0f} MB{h.files:>12}{h.children:>10}" for when, h in held]
+    lines = [f"{'server':<10}{'memory':>10}{'open files':>12}{'children':>10}{'their memory':>15}"]
+    lines += [f"{when:<10}{h.own_mb:>7.0f} MB{h.files:>12}{h.children:>10}{h.below_mb:>12.0f} MB" for when, h in held]
+    grown_mb = growth_mb(crowd.grown)
+    if grown_mb is not None:
+        lines.append(f"grows by {grown_mb:.0f} MB with 1,000 reels")
     lines += ["", *(f"{count:>5}  {outcome}" for outcome, count in crowd.outcomes.most_common() if count)]
     if crowd.took_s:
         took = sorted(crowd.took_s)
@@ -176,11 +207,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120.0, help="for which new wishes are uttered")
+    parser.add_argument("--rest", type=float, default=3.0, help="seconds after which is looked at what is still held")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="smolreel-crowd-") as name:
         folder = Path(name)
         with serving(folder) as served:
-            crowd, held = measure(served, given.visitors, given.seconds, folder)
+            crowd, held = measure(served, given.visitors, given.seconds, given.rest, folder)
         print(f"{given.visitors} visitors for {given.seconds:g} s\n\n{table(crowd, held)}")
         found = [*faults(crowd, held, served.log),
                  *([f"{len(served.media_left())} files were left behind"] if served.media_left() else [])]

@@ -57,6 +57,12 @@ class CancelToken:
         if self.cancelled:
             raise Cancelled
 
+    def rest(self) -> None:
+        """Tell that this thread won't ask for a while, and all is well: its part is done, or the disk takes its time.
+
+        Who watches over the run takes a thread for hung that has asked before and no longer does.
+        """
+
 
 class LinkedToken(CancelToken):
     """A token that is set when its parent is; setting it stops a part of a run and leaves the parent alone."""
@@ -69,3 +75,7 @@ class LinkedToken(CancelToken):
     def cancelled(self) -> bool:
         """Whether `cancel` was called, here or on the parent."""
         return super().cancelled or self._parent.cancelled
+
+    def rest(self) -> None:
+        """Tell the parent."""
+        self._parent.rest()

@@ -27,8 +27,10 @@ from pipeline.media.files import check_writable, folder_name, sweep
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
-from pipeline.rendering import Order, check_settings, render_reel
-from pipeline.sandbox import probe
+from pipeline.rendering import Order
+from pipeline.sandbox import check_settings, probe
+from pipeline.sandbox import export as export_beside
+from pipeline.sandbox import render as render_reel
 from pipeline.sandbox import scan as scan_video
 from pipeline.scorers import Scorer, candidates
 from pipeline.segments import split
@@ -186,7 +188,7 @@ def remake(plan: Plan, out_dir: str | Path = "out", settings: Settings | None = 
     settings = settings or Settings.from_json(plan.settings)
     path, out = Path(plan.video.path), Path(out_dir)
     timings = dict(plan.timings_s)
-    video = _probe(path, settings, timings, report, token, video)
+    video = _probe(path, settings, timings, report, token, video, "render")
     if plan.video.sha256 not in (None, video.sha256):
         raise PlanError(f"is not the file that the plan was made of ({path} has changed since); "
                         "put the old one back or make a new reel", path.name)
@@ -216,11 +218,11 @@ def _swept(out: Path, name: str) -> Path:
 
 
 def _probe(path: Path, settings: Settings, timings: dict[str, float], report: Report, cancel: CancelToken,
-           known: VideoInfo | None = None) -> VideoInfo:
-    """Measure the file, if it is not known."""
+           known: VideoInfo | None = None, then: str = "scan") -> VideoInfo:
+    """Measure the file, if it is not known; `then` as for `sandbox.probe`."""
     with _timed(timings, "probe"):
         report(Progress("probe", 0.0, "opening the video"))
-        video = known or probe(path, cancel, settings.limits)
+        video = known or probe(path, cancel, settings.limits, then)
         report(Progress("probe", 1.0, "opened the video"))
     return video
 
@@ -323,7 +325,8 @@ def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, cach
     plan = plan.with_notes(render=dict(reel.notes))
     with _timed(timings, "export"):
         try:
-            exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel)
+            exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel,
+                              lambda name, material, token: export_beside(name, material, settings.limits, token))
         except Cancelled:
             # A reel without its plan is half of what was asked for.
             reel.path.unlink(missing_ok=True)

@@ -1,46 +1,71 @@
-"""Has strangers' files decoded in a process beside, so that what a decoder does to itself it doesn't do to the caller.
+"""Has strangers' files decoded and encoded in a process beside, so that what that does to itself it doesn't do to us.
 
 A decoder that crashes, hangs or takes memory without end is one InputError here. `pipeline.sandboxed` is the other
-side. To start it costs a third of a second, so that one that has done its work waits a minute for more.
+side; the ffmpegs that it starts are under its limits, and end with it. What comes back is data, and looked at. To start
+it costs a third of a second, so that one that has done its work waits ten minutes for more.
 """
 
 from __future__ import annotations
 
 import atexit
 import base64
+import contextlib
 import json
 import os
 import queue
 import signal
+import stat
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline import errors
-from pipeline.errors import FFmpegError, InputError, SmolReelError
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import errors, wire
+from pipeline.errors import Cancelled, FFmpegError, InputError, SmolReelError
+from pipeline.media.files import disk_error, sweep, working_file
+from pipeline.media.limits import for_encoding, needs_memory
 from pipeline.media.opening import check_readable
-from pipeline.media.process import PythonChild
-from pipeline.progress import CancelToken, Progress, Report
+from pipeline.media.process import NO_MEMORY, PythonChild
+from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.settings import Limits, Settings
-from pipeline.types import HeaderClaims, VideoInfo
+from pipeline.types import HeaderClaims, Reel, VideoInfo
+
+if TYPE_CHECKING:
+    from pipeline.export import Material
+    from pipeline.rendering import Order
+
+T = TypeVar("T")
 
 MODULE = "pipeline.sandboxed"
+# The line that asks the other side to leave what it does, and how long it has to tidy up.
+STOP = b"stop"
+_STOP_S = 0.7
 _POLL_S = 0.05
 # What decoding learned is added up when it is done, which takes its time where a video is a day long.
 _FINISH_S = 600.0
 # A busy machine may take its time to start a process; that says nothing of the file.
 _START_S = 60.0
-_MOST_IDLE, _MOST_USES = 2, 50
+_MOST_IDLE, _MOST_USES = 2, 200
 _AGAIN = "save it again with another program"
-# What stands in the last words of a process that got no more memory.
-_NO_MEMORY = ("bad_alloc", "cannot allocate memory", "out of memory", "memoryerror")
-_ERRORS = {kind.__name__: kind for kind in (errors.InputError, errors.OutputError)}
+# What of the environment decides on results: a process that started with another is no use.
+_DECIDING = ("IMAGEIO_FFMPEG_EXE", "PATH", "HOME", "TMPDIR", "CUDA_VISIBLE_DEVICES")
+_ERRORS: dict[str, type[SmolReelError]] = {
+    kind.__name__: kind for kind in (errors.InputError, errors.OutputError, errors.PlanError, errors.SettingsError)}
+
+Tell = Callable[[Progress], object]
 
 
-def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None = None) -> VideoInfo:
+def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None = None,
+          then: str = "scan") -> VideoInfo:
     """As `pipeline.media.probe.probe`, in a process beside.
+
+    then: what is most likely asked for next, "scan" or "render", which that process gets ready for
 
     Raises InputError, also where decoding crashes, hangs or takes too much memory; FFmpegError where no process can be
     started; Cancelled.
@@ -48,9 +73,9 @@ def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None =
     limits = limits or Limits()
     # What needs no decoder is told at once.
     check_readable(path, path.name)
-    request = {"do": "probe", "path": str(path.absolute()), "limits": asdict(limits)}
-    found = _ask(request, limits, path.name, lambda _: None, cancel or CancelToken())
-    return video_from_json(found)
+    request = {"do": "probe", "path": str(path.absolute()), "limits": asdict(limits), "then": then}
+    found = _ask(request, limits, path.name, silent, cancel or CancelToken())
+    return _sound_answer(lambda: video_from_json(found), path.name)
 
 
 def scan(video: VideoInfo, settings: Settings, folder: Path, report: Report, cancel: CancelToken) -> None:
@@ -60,8 +85,7 @@ def scan(video: VideoInfo, settings: Settings, folder: Path, report: Report, can
     """
     request = {"do": "scan", "video": video_to_json(video), "settings": settings.to_json(),
                "limits": asdict(settings.limits), "folder": str(folder.absolute())}
-    _ask(request, settings.limits, video.path.name,
-         lambda share: report(Progress("scan", share, "looking for scenes")), cancel)
+    _ask(request, settings.limits, video.path.name, report, cancel, [folder])
 
 
 def still(video: VideoInfo, at_s: float, side: int, quality: int, limits: Limits | None = None) -> bytes | None:
@@ -76,8 +100,58 @@ def still(video: VideoInfo, at_s: float, side: int, quality: int, limits: Limits
     limits = limits or Limits()
     request = {"do": "still", "video": video_to_json(video), "limits": asdict(limits), "at_s": at_s, "side": side,
                "quality": quality}
-    found = _ask(request, limits, video.path.name, lambda _: None, CancelToken())
-    return base64.b64decode(found) if found else None
+    found = _ask(request, limits, video.path.name, silent, CancelToken())
+    return _sound_answer(lambda: base64.b64decode(found), video.path.name) if found else None
+
+
+def sound(video: VideoInfo, start_s: float, end_s: float, sample_rate: int, limits: Limits,
+          cancel: CancelToken) -> npt.NDArray[np.float32]:
+    """As `pipeline.media.sound.read_sound`, in a process beside. Raises what `probe` raises, and OutputError."""
+    subject, folder = video.path.name, Path(tempfile.gettempdir())
+    with working_file(folder, ".f32") as target:
+        request = {"do": "sound", "video": video_to_json(video), "start_s": start_s, "end_s": end_s,
+                   "sample_rate": sample_rate, "limits": asdict(limits), "target": str(target.absolute())}
+        _ask(request, limits, subject, silent, cancel)
+        wanted = round((end_s - start_s) * sample_rate)
+        try:
+            facts = target.lstat()
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size != 4 * wanted:
+                raise _nonsense(subject)
+            return np.frombuffer(target.read_bytes(), "<f4").astype(np.float32)
+        except OSError as error:
+            raise disk_error(error, folder) from error
+
+
+def check_settings(settings: Settings) -> None:
+    """As `pipeline.rendering.check_settings`, in a process beside where there is a file to look at."""
+    style = settings.style
+    if style.font or (settings.render == "styled" and style.music):
+        subject = Path(style.music or style.font or "").name
+        _ask({"do": "check", "settings": wire.to_json(settings), "limits": asdict(settings.limits)}, settings.limits,
+             subject, silent, CancelToken())
+
+
+def render(order: Order, report: Report, cancel: CancelToken) -> Reel:
+    """As `pipeline.rendering.render_reel`, in a process beside; raises InputError, too, where decoding crashes, hangs
+    or takes too much memory. Nothing half-made is left.
+    """
+    video, subject = order.video, order.video.path.name
+    limits = for_encoding(order.settings.limits, video.coded_width * video.coded_height)
+    found = _ask({"do": "render", "order": wire.to_json(order), "limits": asdict(limits)}, limits, subject, report,
+                 cancel, [order.target.parent, order.clip_dir])
+    return replace(_sound_answer(lambda: wire.from_json(Reel, found), subject), path=order.target)
+
+
+def export(name: str, material: Material, limits: Limits, cancel: CancelToken) -> tuple[Path, ...]:
+    """Write one kind of file, as `pipeline.export.EXPORTERS` do, in a process beside; raises as `render` does."""
+    reel, subject = material.reel, material.reel.path.name
+    limits = for_encoding(limits, reel.width * reel.height)
+    found = _ask({"do": "export", "name": name, "material": wire.to_json(material), "limits": asdict(limits)}, limits,
+                 subject, silent, cancel, [material.folder])
+    paths = _sound_answer(lambda: wire.from_json(tuple[Path, ...], found), subject)
+    if any(path.parent != material.folder for path in paths):
+        raise _nonsense(subject)
+    return paths
 
 
 def video_to_json(video: VideoInfo) -> dict[str, Any]:
@@ -90,11 +164,14 @@ def video_from_json(values: Mapping[str, Any]) -> VideoInfo:
     return VideoInfo(**{**values, "path": Path(values["path"]), "header": HeaderClaims(**values["header"])})
 
 
-def _ask(request: Mapping[str, Any], limits: Limits, subject: str, tell: Callable[[float], object],
-         cancel: CancelToken) -> Any:
-    """Have a request carried out, and return its result."""
+def _ask(request: Mapping[str, Any], limits: Limits, subject: str, tell: Tell, cancel: CancelToken,
+         folders: Sequence[Path] = ()) -> Any:
+    """Have a request carried out, and return its result.
+
+    folders: where what the other side leaves half-made is swept up, should it be killed
+    """
     cancel.check()
-    line = json.dumps(request).encode()
+    line = json.dumps({**request, "at": _here()}).encode()
     worker = _POOL.take()
     # One that waited may have gone home this very moment.
     if not worker.child.send(line):
@@ -106,59 +183,105 @@ def _ask(request: Mapping[str, Any], limits: Limits, subject: str, tell: Callabl
     except _Told as told:
         _POOL.give_back(worker)
         raise told.error from None
-    except BaseException:
+    except BaseException as error:
+        if not isinstance(error, SmolReelError) or isinstance(error, Cancelled):
+            _stop(worker.child)
         worker.child.close()
+        for folder in (*folders, Path(tempfile.gettempdir())):
+            sweep(folder)
         raise
     _POOL.give_back(worker)
     return result
 
 
-def _answer(child: PythonChild, limits: Limits, subject: str, tell: Callable[[float], object],
-            cancel: CancelToken) -> Any:
+def _here() -> str | None:
+    """The folder from which paths count; None where it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def _stop(child: PythonChild) -> None:
+    """Have the child leave what it does and tidy up; it doesn't get long."""
+    until = time.monotonic() + _STOP_S
+    if child.send(STOP):
+        with contextlib.suppress(queue.Empty, ValueError, TypeError):
+            while (left_s := until - time.monotonic()) > 0:
+                line = child.lines.get(timeout=left_s)
+                if line is None or not {"beat", "progress", "share"} & set(json.loads(line)):
+                    return
+
+
+def _sound_answer(read: Callable[[], T], subject: str) -> T:
+    """What the child answered, as it is read; raises FFmpegError where it makes no sense."""
+    try:
+        return read()
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _nonsense(subject) from error
+
+
+def _nonsense(subject: str) -> FFmpegError:
+    return FFmpegError("the decoding process answered what makes no sense; report this with the log", subject)
+
+
+def _answer(child: PythonChild, limits: Limits, subject: str, tell: Tell, cancel: CancelToken) -> Any:
     """What the child answers; raises _Told for an error that it told of, and InputError where it came to grief."""
-    patience_s = max(limits.stall_s, _START_S)
+    patience_s, heard_at = max(limits.stall_s, _START_S), time.monotonic()
     while True:
         cancel.check()
         try:
             line = child.lines.get(timeout=_POLL_S)
         except queue.Empty:
-            if child.silent_s > patience_s:
+            if time.monotonic() - heard_at > patience_s:
                 raise InputError(f"keeps the decoder busy without getting any further (for {patience_s:g} s); {_AGAIN}",
                                  subject) from None
             continue
         if line is None:
             raise _obituary(child, limits, subject)
-        patience_s = limits.stall_s
-        match json.loads(line):
+        event = _sound_answer(lambda line=line: json.loads(line), subject)  # type: ignore[misc]
+        match event:
+            case {"progress": [str(stage), float() | int() | None as share, str(message)]}:
+                # One thread can tell how far it is while another one hangs.
+                tell(Progress(stage, share, message))
+                continue
             case {"share": float(share)}:
-                patience_s = max(limits.stall_s, _FINISH_S) if share >= 1 else limits.stall_s
-                tell(share)
+                tell(Progress("scan", share, "looking for scenes"))
+            case {"beat": _}:
+                pass
             case {"result": result}:
                 return result
-            case {"error": [str(kind), str(message), subject_told]} if kind in _ERRORS:
-                raise _Told(_ERRORS[kind](message, subject_told))
             case {"memory": _}:
-                raise _needs_memory(limits, subject)
+                raise needs_memory(limits.memory_mb, subject)
             case {"fault": str(trace)}:
                 raise RuntimeError(f"decoding {subject} failed:\n{trace}")
+            case {"error": [str(kind), str(message), str() | None as about, str(detail)]}:
+                raise _told(kind, message, about, detail)
+            case _:
+                raise _nonsense(subject)
+        heard_at = time.monotonic()
+        done = event.get("share", 0) >= 1
+        patience_s = max(limits.stall_s, _FINISH_S) if done else limits.stall_s
+
+
+def _told(kind: str, message: str, subject: str | None, detail: str) -> _Told:
+    """An error that the child told of."""
+    if kind in _ERRORS:
+        return _Told(_ERRORS[kind](message, subject))
+    return _Told(Cancelled() if kind == "Cancelled" else FFmpegError(message, subject, detail))
 
 
 def _obituary(child: PythonChild, limits: Limits, subject: str) -> SmolReelError:
     """What to say of a child that ended in the middle of its work."""
     status, tail = child.status or 0, child.tail
-    if any(words in tail.lower() for words in _NO_MEMORY):
-        return _needs_memory(limits, subject)
+    if any(words in tail.lower() for words in NO_MEMORY):
+        return needs_memory(limits.memory_mb, subject)
     if status >= 0:
         return FFmpegError(f"the decoding process ended with status {status}", subject, tail)
     if status == -getattr(signal, "SIGKILL", 9):
         return InputError("made the system stop the decoder, most likely for lack of memory; scale it down first",
                           subject)
     return InputError(f"makes the decoder crash (signal {-status}); {_AGAIN}", subject)
-
-
-def _needs_memory(limits: Limits, subject: str) -> InputError:
-    return InputError(f"asks for more memory than the limit of {limits.memory_mb} MB for decoding, as damaged files "
-                      f"and very large pictures do; {_AGAIN}", subject)
 
 
 class _Told(Exception):
@@ -173,7 +296,12 @@ class _Worker:
     """A child and how often it was used."""
 
     def __init__(self, child: PythonChild) -> None:
-        self.child, self.uses, self.owner = child, 0, os.getpid()
+        self.child, self.uses, self.owner, self.world = child, 0, os.getpid(), _world()
+
+
+def _world() -> tuple[str | None, ...]:
+    """What of the environment decides on results."""
+    return tuple(os.environ.get(name) for name in _DECIDING)
 
 
 class _Pool:
@@ -191,7 +319,7 @@ class _Pool:
             if worker is None:
                 return _Worker(PythonChild(MODULE))
             # A process that was forked off this one has no claim to its children.
-            if worker.owner == os.getpid() and worker.child.status is None:
+            if worker.owner == os.getpid() and worker.child.status is None and worker.world == _world():
                 return worker
             if worker.owner == os.getpid():
                 worker.child.close()

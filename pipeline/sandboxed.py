@@ -1,13 +1,14 @@
-"""The other side of `pipeline.sandbox`: a process that decodes what it is told to, and says how far it is.
+"""The other side of `pipeline.sandbox`: a process that decodes and encodes what it is told to, and says how far it is.
 
 It reads a JSON object a line from standard input and writes the like to standard output; when its input is closed it
-ends, whatever it is doing.
+ends, whatever it is doing, with all that it started.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import importlib
 import json
 import os
 import queue
@@ -19,17 +20,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline.errors import SmolReelError
+from pipeline import wire
+from pipeline.errors import FFmpegError, SmolReelError
 from pipeline.media.probe import probe
+from pipeline.media.process import end_group, keep_in_group, limit_memory
 from pipeline.progress import CancelToken, Progress
-from pipeline.sandbox import video_from_json, video_to_json
+from pipeline.sandbox import STOP, video_from_json, video_to_json
 from pipeline.settings import Limits, Settings
 
+_ROOT = Path(__file__).resolve().anchor
 # Who waits is told this often that packets still come.
 _BEAT_S = 0.2
-# With nothing to do for so long, it goes home.
-_IDLE_S = 60.0
-_MB = 1 << 20
+# With nothing to do for so long, it goes home. A person looks at a reel for a while before they correct it.
+_IDLE_S = 600.0
+# What a request needs, imported before memory is limited: what is wanted is a limit on the file, not on us.
+_NEEDS = {"probe": (), "still": (), "sound": ("pipeline.media.sound",), "scan": ("pipeline.scan",),
+          "check": ("pipeline.rendering",), "render": ("pipeline.rendering",), "export": ("pipeline.export",)}
+_ALL = tuple(module for needed in _NEEDS.values() for module in needed)
 # Of sound that nobody listens to.
 _SAMPLE_RATE = 8000
 
@@ -38,12 +45,14 @@ class _Voice:
     """Writes lines to whoever asked."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+        self._stream, self._lock = stream, threading.Lock()
 
     def say(self, **values: Any) -> None:
         """Write a line."""
-        self._stream.write(json.dumps(values).encode() + b"\n")
-        self._stream.flush()
+        line = json.dumps(values).encode() + b"\n"
+        with self._lock:
+            self._stream.write(line)
+            self._stream.flush()
 
 
 class _Beat(CancelToken):
@@ -55,48 +64,103 @@ class _Beat(CancelToken):
 
     def check(self) -> None:
         """Say now and then that it was asked."""
+        super().check()
         if time.monotonic() - self._told_at > _BEAT_S:
             self._told_at = time.monotonic()
             self._voice.say(beat=True)
 
 
+class _Pulse(CancelToken):
+    """A token that says now and then that work goes on, as long as every thread asks it that has asked before."""
+
+    def __init__(self, voice: _Voice) -> None:
+        super().__init__()
+        self._voice, self._lock, self._over = voice, threading.Lock(), threading.Event()
+        # Whether each thread has asked since it was last said.
+        self._asked = {threading.get_ident(): True}
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        with self._lock:
+            self._asked[threading.get_ident()] = True
+        return super().cancelled
+
+    def rest(self) -> None:
+        """Don't wait for this thread, until it asks again."""
+        with self._lock:
+            self._asked.pop(threading.get_ident(), None)
+
+    def close(self) -> None:
+        """Say no more."""
+        self._over.set()
+
+    def _beat(self) -> None:
+        while not self._over.wait(_BEAT_S):
+            with self._lock:
+                well = all(self._asked.values())
+                if well:
+                    self._asked = dict.fromkeys(self._asked, False)
+            if well:
+                self._voice.say(beat=True)
+
+
+class _Desk:
+    """What is to be done, and the token of what is being done."""
+
+    def __init__(self) -> None:
+        self.requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.token: CancelToken | None = None
+        self.stopped = False
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        """Take requests as they come; end at once when nobody is there any more, in the middle of a decoder, too."""
+        for line in sys.stdin.buffer:
+            if line.strip() != STOP:
+                self.requests.put(line)
+                continue
+            # Nobody asks for anything after that.
+            self.stopped = True
+            if self.token is not None:
+                self.token.cancel()
+        end_group()
+
+
 def main() -> None:
     """Carry out requests until there are no more."""
+    keep_in_group()
     # Libraries that write to standard output must not come between.
     voice = _Voice(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
-    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    desk = _Desk()
     with contextlib.suppress(queue.Empty):
         while True:
-            _carry_out(json.loads(requests.get(timeout=_IDLE_S)), voice)
-            # Most who ask for the one ask for the other next.
-            import pipeline.scan  # noqa: F401
+            request = json.loads(desk.requests.get(timeout=_IDLE_S))
+            _carry_out(request, desk, voice)
+            # Whoever asks for one thing asks for others next.
+            for module in (*_NEEDS[request.get("then", "scan")], *_ALL):
+                if desk.requests.empty():
+                    importlib.import_module(module)
 
 
-def _listen(requests: queue.SimpleQueue[bytes]) -> None:
-    """Take requests as they come; end at once when nobody is there any more, in the middle of a decoder, too."""
-    for line in sys.stdin.buffer:
-        requests.put(line)
-    os._exit(0)
-
-
-def _carry_out(request: Mapping[str, Any], voice: _Voice) -> None:
+def _carry_out(request: Mapping[str, Any], desk: _Desk, voice: _Voice) -> None:
     """Do one thing, and say what came of it."""
-    limits = Limits(**request["limits"])
+    limits, do = Limits(**request["limits"]), request["do"]
     try:
-        if request["do"] == "scan":
-            # Imported before memory is limited: what is wanted is a limit on the file, not on us.
-            import pipeline.scan  # noqa: F401
-        _limit_memory(limits.memory_mb)
+        for module in _NEEDS[do]:
+            importlib.import_module(module)
+        limit_memory(limits.memory_mb)
         voice.say(beat=True)
-        voice.say(result=_DO[request["do"]](request, limits, voice))
+        voice.say(result=_result(request, limits, desk, voice))
     except SmolReelError as error:
         # FFmpeg gives up over a number that no memory could hold before it asks the system for any.
         if isinstance(error.__cause__, MemoryError):
             voice.say(memory=True)
         else:
-            voice.say(error=[type(error).__name__, error.message, error.subject])
+            detail = error.detail if isinstance(error, FFmpegError) else ""
+            voice.say(error=[type(error).__name__, error.message, error.subject, detail])
     except MemoryError:
         voice.say(memory=True)
     except Exception as error:
@@ -107,11 +171,28 @@ def _carry_out(request: Mapping[str, Any], voice: _Voice) -> None:
             voice.say(fault=traceback.format_exc()[-20_000:])
 
 
-def _probe(request: Mapping[str, Any], limits: Limits, voice: _Voice) -> Any:
-    return video_to_json(probe(Path(request["path"]), _Beat(voice), limits))
+def _result(request: Mapping[str, Any], limits: Limits, desk: _Desk, voice: _Voice) -> Any:
+    """Do one thing where the caller is, for paths may count from there."""
+    token = _Pulse(voice) if request["do"] in _RENDERING else _Beat(voice)
+    desk.token = token
+    if desk.stopped:
+        token.cancel()
+    try:
+        if request.get("at"):
+            os.chdir(request["at"])
+        return _DO[request["do"]](request, limits, voice, token)
+    finally:
+        desk.token = None
+        if isinstance(token, _Pulse):
+            token.close()
+        os.chdir(_ROOT)
 
 
-def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice) -> Any:
+def _probe(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    return video_to_json(probe(Path(request["path"]), token, limits))
+
+
+def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
     from pipeline.cache import save_scan
     from pipeline.scan import scan
 
@@ -122,16 +203,16 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice) -> Any:
     settings = Settings.from_json(request["settings"]).with_given(limits=limits)
     frames = folder / "frames"
     frames.mkdir()
-    save_scan(scan(video_from_json(request["video"]), settings, frames, report, _Beat(voice)), folder)
+    save_scan(scan(video_from_json(request["video"]), settings, frames, report, token), folder)
 
 
-def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice) -> Any:
+def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
     import cv2
 
     from pipeline.media.frames import Picture, decode, shown_bgr
 
     video, best = video_from_json(request["video"]), None
-    for event in decode(video, _SAMPLE_RATE, _Beat(voice), limits):
+    for event in decode(video, _SAMPLE_RATE, token, limits):
         if isinstance(event, Picture):
             best = event.frame
             if event.time_s >= request["at_s"]:
@@ -143,18 +224,41 @@ def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice) -> Any:
     return base64.b64encode(data.tobytes()).decode()
 
 
-_DO = {"probe": _probe, "scan": _scan, "still": _still}
+def _sound(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    from pipeline.media.sound import read_sound
+
+    samples = read_sound(video_from_json(request["video"]), request["start_s"], request["end_s"],
+                         request["sample_rate"], token)
+    Path(request["target"]).write_bytes(samples.astype("<f4").tobytes())
 
 
-def _limit_memory(memory_mb: int) -> None:
-    """Limit this process's addresses, where the system can do that and keeps to it (Linux)."""
-    if sys.platform != "linux":
-        return
-    import resource
+def _check(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    from pipeline.rendering import check_settings
 
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = memory_mb * _MB
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+    check_settings(wire.from_json(Settings, request["settings"], checked=False))
+
+
+def _render(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    from pipeline.rendering import Order, render_reel
+
+    def report(progress: Progress) -> None:
+        voice.say(progress=[progress.stage, progress.fraction, progress.message])
+
+    order = wire.from_json(Order, request["order"], checked=False)
+    return wire.to_json(render_reel(order, report, token))
+
+
+def _export(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    from pipeline.export import EXPORTERS, Material
+
+    material = wire.from_json(Material, request["material"], checked=False)
+    return wire.to_json(list(EXPORTERS[request["name"]](material, token)))
+
+
+_DO = {"probe": _probe, "scan": _scan, "still": _still, "sound": _sound, "check": _check, "render": _render,
+       "export": _export}
+# What works in several threads.
+_RENDERING = ("check", "render", "export")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,17 @@ import ctypes
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline import sandboxed
 from pipeline.media.probe import probe
+from pipeline.media.seeking import safe_seeks
 from pipeline.progress import CancelToken
+from pipeline.rendering import encode
 from pipeline.settings import Limits
 from pipeline.types import VideoInfo
 
@@ -50,6 +54,28 @@ def misbehave(path: Path, cancel: CancelToken, limits: Limits) -> VideoInfo:
     return probe(path, cancel, limits)
 
 
+def seek(video: VideoInfo, starts_s: Sequence[float], cancel: CancelToken) -> tuple[float | None, ...]:
+    """Look for where decoding may start, which a thread beside the one that reports does, or fail as told by name."""
+    match video.path.stem:
+        case "render-segfault":
+            ctypes.string_at(0)
+        case "render-hang":
+            ctypes.CDLL(None).sleep(600)
+        case "render-hog":
+            hoard = []
+            while True:
+                hoard.append(np.ones(8 << 20))
+    return safe_seeks(video, starts_s, cancel)
+
+
+def lie(request: dict[str, Any], *_: object) -> Any:
+    """What a decoder may answer that was taken over."""
+    return ["/etc/passwd"] if request["do"] == "export" else {"path": "/etc/passwd", "duration_s": {}}
+
+
 if __name__ == "__main__":
+    encode.safe_seeks = seek  # type: ignore[assignment]
+    if "SMOLREEL_LIE" in os.environ:
+        sandboxed._DO |= dict.fromkeys(("render", "export"), lie)
     sandboxed.probe = misbehave  # type: ignore[assignment]
     sandboxed.main()

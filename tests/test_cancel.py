@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import Cancelled, CancelToken, Progress, Settings, make_reel
+from pipeline import Cancelled, CancelToken, Progress, Settings, make_reel, sandbox
 from pipeline.scorers.smolvlm2 import loading
 from tests.making import story
 from tests.smolvlm2_support import TINY, tiny_vlm
+from tests.watched import NOTE, started_in
 
 # Only so that a stage that doesn't listen fails and doesn't hang: the whole run up to its moment takes a second or two,
 # and on a busy machine some more.
@@ -57,12 +58,13 @@ MOMENTS = {
 
 
 class Canceller:
-    """Cancels a run at its moment, which it learns from events and from ffmpegs that start."""
+    """Cancels a run at its moment, which it learns from events and from the note of the processes that were started."""
 
-    def __init__(self, moment: Moment) -> None:
+    def __init__(self, moment: Moment, note: Path) -> None:
         self.token = CancelToken()
-        self._moment = moment
-        self._there = False
+        self._moment, self._note = moment, note
+        self._there = self._over = False
+        self._watcher = threading.Thread(target=self._watch)
 
     def report(self, event: Progress) -> None:
         """As the caller of a run."""
@@ -70,11 +72,22 @@ class Canceller:
         if self._there and self._moment.child is None:
             self.token.cancel()
 
-    def started(self, child: subprocess.Popen[bytes]) -> None:
-        """A process runs."""
+    def __enter__(self) -> Canceller:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        """Cancel as soon as the process of the moment runs."""
         wanted = self._moment.child
-        if self._there and wanted is not None and any(wanted in str(argument) for argument in list(child.args)):
-            self.token.cancel()
+        while not self._over and wanted is not None:
+            if self._there and any(wanted in argument for line in started_in(self._note) for argument in line):
+                self.token.cancel()
+                return
+            time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +112,19 @@ def own_children() -> set[int]:
     return found
 
 
+def still_busy(folder: Path) -> list[str]:
+    """Processes, whosever they are, that were started to work in a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            said = os.fsdecode(place.read_bytes())
+        except OSError:
+            continue
+        if str(folder) in said:
+            found.append(said)
+    return found
+
+
 def run_beside(work: Callable[[], object]) -> BaseException | None:
     """What `work` raises on a thread of its own; it must end well before anybody would give up."""
     raised: list[BaseException] = []
@@ -119,30 +145,29 @@ def run_beside(work: Callable[[], object]) -> BaseException | None:
 @pytest.mark.parametrize("name", MOMENTS)
 def test_cancelling_in_every_stage(name: str, tmp_path: Path, videos: dict[str, Path],
                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    canceller = Canceller(MOMENTS[name])
-    children: list[subprocess.Popen[bytes]] = []
-    create = subprocess.Popen.__init__
-
-    def remember(self: subprocess.Popen[bytes], *args: object, **kwargs: object) -> None:
-        create(self, *args, **kwargs)  # type: ignore[call-overload]
-        children.append(self)
-        canceller.started(self)
-
-    # MoviePy starts processes, too.
-    monkeypatch.setattr(subprocess.Popen, "__init__", remember)
+    # One that waits would not know what to watch for.
+    sandbox.close_idle()
+    monkeypatch.setattr(sandbox, "MODULE", "tests.watched")
+    note = tmp_path / "started"
+    note.touch()
+    monkeypatch.setenv(NOTE, str(note))
     before = own_children()
     out, cache = tmp_path / "out", tmp_path / "cache"
     settings = Settings(target_s=8, cache_dir=cache, **MOMENTS[name].settings)  # type: ignore[arg-type]
     video = videos["dense" if name == "copy" else "sparse"]
-    error = run_beside(lambda: make_reel(video, settings, out, report=canceller.report, cancel=canceller.token))
+    with Canceller(MOMENTS[name], note) as canceller:
+        error = run_beside(lambda: make_reel(video, settings, out, report=canceller.report, cancel=canceller.token))
     assert isinstance(error, Cancelled), error
-    assert [child.args for child in children if child.returncode is None] == []
+    # What was at work has ended; one that the stages before have left waits for more, and ends when it is told to.
+    assert still_busy(tmp_path) == []
+    sandbox.close_idle()
     assert own_children() <= before
     assert [path for path in out.rglob("*") if path.is_file()] == []
     assert [path for path in cache.rglob("*") if path.name.startswith(".")] == []
     # What is left in the cache is whole: the next run goes on from it.
     again = make_reel(video, settings, out)
     assert again.reel.path.is_file() and len(again.exports) == len(settings.export)
+    sandbox.close_idle()
 
 
 def test_a_batch_of_the_model_can_be_left_in_its_middle() -> None:

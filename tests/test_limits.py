@@ -15,8 +15,8 @@ from pipeline import Settings, SettingsError
 def test_defaults_and_the_environment() -> None:
     assert Limits.from_environment({}) == Limits() and Limits().queue == 20 and Limits().keep_minutes == 60
     given = {"SMOLREEL_MAX_UPLOAD_MB": "500", "SMOLREEL_MAX_MINUTES": "7.5", "SMOLREEL_QUEUE": "3",
-             "SMOLREEL_KEEP_MINUTES": " 15 "}
-    assert Limits.from_environment(given) == Limits(500, 7.5, 3, 15)
+             "SMOLREEL_KEEP_MINUTES": " 15 ", "SMOLREEL_CACHE_GB": "0.5"}
+    assert Limits.from_environment(given) == Limits(500, 7.5, 3, 15, cache_gb=0.5)
     assert Limits.from_environment({"SMOLREEL_QUEUE": ""}) == Limits()
     assert Limits(queue=5).with_given(max_minutes=3, keep_minutes=None) == Limits(queue=5, max_minutes=3)
 

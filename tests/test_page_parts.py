@@ -83,12 +83,6 @@ def test_the_timeline_spans_the_video() -> None:
     assert "left:20.000%;width:10.000%" in (band["style"] or "")
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.4, "a moment"), (7.2, "7 s"), (33, "35 s"), (50, "50 s"),
-                                                (58, "1 min"), (600, "10 min"), (5400, "1.5 h")])
-def test_waits_are_said_no_more_exactly_than_they_are_known(seconds: float, words: str) -> None:
-    assert telling.rough(seconds) == words
-
-
 def test_lengths_and_sizes_as_people_say_them() -> None:
     assert [telling.long(s) for s in (4.26, 42, 60, 185, 4800)] == ["4.3 s", "42 s", "1 min", "3 min 5 s", "1 h 20 min"]
     assert [telling.size(b) for b in (800, 2.4e6, 4.2e9)] == ["1 kB", "2 MB", "4.2 GB"]

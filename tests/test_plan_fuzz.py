@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.__main__ import BAD_INPUT, DONE, main
+from pipeline import sandbox
 from pipeline.errors import PlanError, SettingsError
-from pipeline.media import process
 from pipeline.plan import read_plan
 from pipeline.settings import Settings
 from tests.making import silent_server, story
 from tests.test_plan import JSON, a_plan
+from tests.watched import NOTE, started_in
 
 MARK = "smuggled"
 IN_OPEN = 0x20
@@ -141,7 +142,12 @@ class World:
 
     root: Path
     canary: Path
-    started: list[list[str]] = field(default_factory=list)
+    note: Path
+
+    @property
+    def started(self) -> list[list[str]]:
+        """What was started to render, as arguments."""
+        return started_in(self.note)
 
     @property
     def video(self) -> Path:
@@ -172,26 +178,26 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The world's folder."""
+    # What renders here notes what it starts; none that doesn't is taken up, and none is left to other tests.
+    sandbox.close_idle()
     root = tmp_path_factory.mktemp("world")
     for name in ("in", "cwd", "home", "canary"):
         (root / name).mkdir()
     story(root / "in" / "clip.mp4", loud=range(1, 2), shots=3, shot_s=1, size=(256, 144), fps=10)
     (root / "canary" / "secret.txt").write_text("drawn by nobody")
-    return root
+    yield root
+    sandbox.close_idle()
 
 
 @pytest.fixture
 def world(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The world, in which every process that is started is noted and nobody may open the canary."""
-    world, start = World(made, made / "canary" / "secret.txt"), process._start
-
-    def noting(command: list[str], *more: Any) -> Any:
-        world.started.append(command)
-        return start(command, *more)
-
-    monkeypatch.setattr(process, "_start", noting)
+    world = World(made, made / "canary" / "secret.txt", made.with_name(f"{made.name}-started"))
+    world.note.write_text("")
+    monkeypatch.setattr(sandbox, "MODULE", "tests.watched")
+    monkeypatch.setenv(NOTE, str(world.note))
     monkeypatch.chdir(made / "cwd")
     monkeypatch.setenv("HOME", str(made / "home"))
     with unopened(world.canary):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -11,13 +12,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import gradio as gr
 import pytest
+from gradio.state_holder import StateHolder
 
 from app.answers import headers_of
 from app.jobs import OUR_FAULT, Jobs, Refused
-from app.serving import forget_old
+from app.serving import forget_old, forget_tabs
 from pipeline import Settings
 from tests.making import story
 from tests.served import Served, children, serving
@@ -134,3 +138,20 @@ def test_uploads_go_when_they_are_old(tmp_path: Path) -> None:
     assert (tmp_path / "a/old.mp4").is_file()
     forget_old(tmp_path, time.time() + 60)
     assert not (tmp_path / "a").exists() and (tmp_path / "runs/x/kept.mp4").is_file() and (tmp_path / ".lock").exists()
+
+
+def test_tabs_go_when_nobody_used_them_for_long() -> None:
+    async def forget() -> None:
+        # Gradio wants a loop where a page is built.
+        with gr.Blocks() as page:
+            chosen = gr.State("nothing")
+        holder = StateHolder()
+        holder.set_blocks(page)
+        for tab in ("closed", "open"):
+            holder[tab][chosen._id] = "a video"
+        holder.time_last_used["closed"] -= timedelta(hours=2)
+        forget_tabs(page, time.time() - 3600)
+        assert list(holder.session_data) == list(holder.time_last_used) == ["open"]
+        assert holder["open"][chosen._id] == "a video" and holder["closed"][chosen._id] == "nothing"
+
+    asyncio.run(forget())

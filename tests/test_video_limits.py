@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import Limits, Settings, SettingsError, make_reel
 from pipeline.errors import InputError
-from pipeline.media.limits import check_pace, check_picture, check_streams
+from pipeline.media.limits import check_pace, check_picture, check_streams, for_encoding
 from pipeline.media.probe import probe
 from pipeline.progress import CancelToken, silent
 from pipeline.scan import scan
@@ -116,3 +116,9 @@ def test_cameras_stay_within_the_defaults() -> None:
 def test_limits_change_no_result() -> None:
     assert "limits" not in Settings(limits=Limits(max_side=100)).to_json()
     assert Settings.from_json({"limits": {"max_side": 1}}).limits == Limits()
+
+
+@pytest.mark.parametrize(("size", "memory_mb"), [((1920, 1080), 8192), ((3840, 2160), 8192), ((7680, 4320), 16384)])
+def test_encoding_large_pictures_gets_more_memory(size: tuple[int, int], memory_mb: int) -> None:
+    assert for_encoding(Limits(), size[0] * size[1]) == Limits(memory_mb=memory_mb)
+    assert for_encoding(Limits(memory_mb=1_048_576), size[0] * size[1]).memory_mb == 1_048_576

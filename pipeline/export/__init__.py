@@ -38,8 +38,16 @@ EXPORTERS: Mapping[str, Exporter] = {
 }
 
 
-def export(names: Sequence[str], material: Material, report: Report, cancel: CancelToken) -> tuple[Path, ...]:
+def export_here(name: str, material: Material, cancel: CancelToken) -> Sequence[Path]:
+    """Write one kind of file in this process."""
+    return EXPORTERS[name](material, cancel)
+
+
+def export(names: Sequence[str], material: Material, report: Report, cancel: CancelToken,
+           write: Callable[[str, Material, CancelToken], Sequence[Path]] = export_here) -> tuple[Path, ...]:
     """Write the files that `names` ask for (see `settings.EXPORTS`) beside the reel.
+
+    write: writes one kind
 
     Each appears under its final name only when it is whole. Raises OutputError, FFmpegError, Cancelled; of the
     latter, no file that was written is left.
@@ -49,7 +57,7 @@ def export(names: Sequence[str], material: Material, report: Report, cancel: Can
         for number, name in enumerate(names):
             cancel.check()
             report(Progress("export", number / len(names), f"writing {name}"))
-            written += EXPORTERS[name](material, cancel)
+            written += write(name, material, cancel)
     except Cancelled:
         for path in written:
             path.unlink(missing_ok=True)

@@ -172,6 +172,8 @@ def _write(reel: Path, source: Path, wanted: Sequence[int] | None, window: Windo
                     out.mux(sound.encode(block))
                 out.mux(sound.encode())
         _copy(pictures, stream, out, picture, wanted, cancel)
+        # To bring the index to the front, all of the file is moved.
+        cancel.rest()
 
 
 def _copy(pictures: av.container.InputContainer, stream: av.VideoStream, out: av.container.OutputContainer,

@@ -18,17 +18,80 @@ from typing import IO
 
 import imageio_ffmpeg
 
-from pipeline.errors import FFmpegError, OutputError
+from pipeline.errors import FFmpegError, InputError, OutputError
+from pipeline.media.limits import needs_memory
 from pipeline.progress import CancelToken
 
 # A cancel is noticed this soon, well within the second that a person will wait.
 _POLL_S = 0.05
-# A module of ours says little at a time; what says more has gone mad.
-_LINE_BYTES = 1 << 20
+# The longest that a module of ours has to say is the clips of a reel; what says more has gone mad.
+_LINE_BYTES = 64 << 20
+# One that doesn't listen for so long is no use. A busy machine may take its time to start it.
+_SEND_S = 60.0
 # ffmpeg can repeat one complaint for every packet of a damaged file; what stopped it stands last.
 _TAIL_BYTES = 8000
 _FULL = ("no space left on device", "disk quota exceeded", "file too large")
 _CLOSED = ("permission denied", "read-only file system", "operation not permitted")
+# What programs say that got no more memory.
+NO_MEMORY = ("bad_alloc", "cannot allocate memory", "out of memory", "memoryerror", "malloc of size")
+_MB = 1 << 20
+_NO_WAIT = getattr(os, "WNOHANG", 1)
+
+# Whether what this process starts stays in its group, so that whoever kills the group ends all of it.
+_grouped = False
+
+
+def keep_in_group() -> None:
+    """From now on, have what is started stay in this process's group: for one that others watch over and end."""
+    global _grouped
+    _grouped = True
+
+
+def end_group() -> None:
+    """End this process and all that it started, at once; once `keep_in_group` was called and it leads its group."""
+    if _grouped and sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def limit_memory(memory_mb: int) -> None:
+    """Limit the addresses of this process, and of each that it starts, where the system keeps to it (Linux)."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = memory_mb * _MB
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+
+
+def _limit_mb() -> int | None:
+    """The limit on this process's addresses in MB; None where there is none."""
+    if sys.platform != "linux":
+        return None
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit // _MB
+
+
+def _open_addresses(pid: int) -> None:
+    """Have a process that inherited a limit on addresses keep to one on what it fills of them.
+
+    Drivers of graphics cards reserve more addresses than any machine has memory, and never fill them.
+    """
+    limit_mb = _limit_mb()
+    if sys.platform != "linux" or limit_mb is None:
+        return
+    import resource
+
+    with contextlib.suppress(OSError, ValueError):
+        _, most = resource.prlimit(pid, resource.RLIMIT_AS)
+        _, most_data = resource.prlimit(pid, resource.RLIMIT_DATA)
+        wanted = limit_mb * _MB
+        resource.prlimit(pid, resource.RLIMIT_DATA,
+                         (wanted if most_data == resource.RLIM_INFINITY else min(wanted, most_data), most_data))
+        resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
 
 
 def ffmpeg_exe() -> str:
@@ -79,7 +142,7 @@ def input_url(path: Path) -> str:
 
 def run_ffmpeg(args: Sequence[str], *, cancel: CancelToken, timeout_s: float,
                on_progress: Callable[[float], object] | None = None, subject: str | None = None,
-               output: Path | None = None) -> None:
+               output: Path | None = None, device: bool = False) -> None:
     """Run ffmpeg to its end.
 
     args: everything after the program's name; paths in it come from `input_url`
@@ -88,14 +151,18 @@ def run_ffmpeg(args: Sequence[str], *, cancel: CancelToken, timeout_s: float,
     on_progress: called on this thread with the seconds of output written so far
     subject: the user's file that the run is about, for errors
     output: what is written, for errors about the disk
+    device: whether it uses a graphics card
 
-    Raises Cancelled, OutputError where the disk is full or closed to us, FFmpegError (with the tail of what ffmpeg
-    said) for every other failure. However it ends, no process is left behind.
+    Raises Cancelled, OutputError where the disk is full or closed to us, InputError where this process's memory is
+    limited and ffmpeg asks for more, FFmpegError (with the tail of what ffmpeg said) for every other failure. However
+    it ends, no process is left behind.
     """
     cancel.check()
     command = [ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-nostats",
                "-stats_period", "0.2", "-progress", "pipe:1", *args]
     child = _start(command, "install the imageio-ffmpeg package again, or name another program in IMAGEIO_FFMPEG_EXE")
+    if device:
+        _open_addresses(child.pid)
     watch = _Watch(child)
     deadline = time.monotonic() + timeout_s
     told = -1.0
@@ -111,7 +178,7 @@ def run_ffmpeg(args: Sequence[str], *, cancel: CancelToken, timeout_s: float,
         _end(child)
         watch.close()
     if child.returncode:
-        raise _failure(child.returncode, watch.tail(), subject, output)
+        raise _failure(child.returncode, watch.tail(), subject, output, device)
     cancel.check()
 
 
@@ -132,8 +199,8 @@ class PythonChild:
         # -P: modules are never taken from the folder that we happen to be called in.
         self._child = _start([sys.executable, "-P", "-m", module], "install Python again", subprocess.PIPE, environment)
         self.lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._heard_at = time.monotonic()
         self._said = b""
+        self._reaping = threading.Lock()
         self._threads = [threading.Thread(target=self._read, daemon=True),
                          threading.Thread(target=self._read_errors, daemon=True)]
         for thread in self._threads:
@@ -142,12 +209,8 @@ class PythonChild:
     @property
     def status(self) -> int | None:
         """Its exit status, below 0 for a signal; None while it runs."""
-        return self._child.poll()
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds since it was last heard of, or spoken to."""
-        return time.monotonic() - self._heard_at
+        self._reap(wait=False)
+        return self._child.returncode
 
     @property
     def tail(self) -> str:
@@ -155,19 +218,28 @@ class PythonChild:
         return self._said.decode(errors="replace").strip()
 
     def send(self, line: bytes) -> bool:
-        """Hand it a line; False where it has ended already."""
-        assert self._child.stdin is not None
-        self._heard_at = time.monotonic()
-        try:
-            self._child.stdin.write(line + b"\n")
-            self._child.stdin.flush()
-        except OSError:
-            return False
-        return True
+        """Hand it a line; False where it has ended already, or doesn't listen."""
+        sent: list[bool] = []
+
+        def write() -> None:
+            assert self._child.stdin is not None
+            with contextlib.suppress(OSError, ValueError):
+                self._child.stdin.write(line + b"\n")
+                self._child.stdin.flush()
+                sent.append(True)
+
+        # A pipe takes some kilobytes; whoever writes more waits for the other side.
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        writer.join(_SEND_S)
+        return bool(sent)
 
     def close(self) -> None:
-        """Kill it, if it still runs; nothing of it is left."""
-        _end(self._child)
+        """Kill it and all that it started, if anything of it still runs; nothing is left."""
+        with self._reaping:
+            if self._child.returncode is None:
+                _kill_group(self._child)
+        self._reap(wait=True)
         for thread in self._threads:
             thread.join(timeout=2)
         for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
@@ -179,11 +251,32 @@ class PythonChild:
     def _read(self) -> None:
         assert self._child.stdout is not None
         while line := self._child.stdout.readline(_LINE_BYTES):
-            self._heard_at = time.monotonic()
             self.lines.put(line)
         # Takes its status, so that no zombie stays of one that ended by itself.
-        self._child.wait()
+        self._reap(wait=True)
         self.lines.put(None)
+
+    def _reap(self, *, wait: bool) -> None:
+        """Once it has ended, end what it started and left behind, and only then take its status.
+
+        wait: whether to wait for its end
+        """
+        if wait:
+            self._ended(0)
+        with self._reaping:
+            if self._child.returncode is None and self._ended(_NO_WAIT):
+                _kill_group(self._child)
+                self._child.wait()
+
+    def _ended(self, options: int) -> bool:
+        """Whether it has ended, its status left where it is; its group's id can't pass to others before that is taken.
+        """
+        if sys.platform == "win32" or not hasattr(os, "waitid"):
+            # macOS has it from Python 3.13 on.
+            return (self._child.poll() if options else self._child.wait()) is not None
+        with contextlib.suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT | options) is not None
+        return True
 
     def _read_errors(self) -> None:
         assert self._child.stderr is not None
@@ -195,14 +288,15 @@ def _start(command: list[str], remedy: str, stdin: int = subprocess.DEVNULL,
            environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start the child in a session of its own: Ctrl-C in the terminal reaches us alone, and we end the child.
 
-    Should we be killed outright, the child ends at its next progress line, for nobody reads the pipe any more.
+    Should we be killed outright, the child ends at its next progress line, for nobody reads the pipe any more. One
+    that is started in a process that others watch over stays in that one's group, and ends with it.
     """
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP
     try:
         return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                start_new_session=True, creationflags=flags, env=environment)
+                                start_new_session=not _grouped, creationflags=flags, env=environment)
     except OSError as error:
         raise FFmpegError(f"{command[0]} can't be run ({error.strerror or error}); {remedy}") from error
 
@@ -219,13 +313,20 @@ def _ended(child: subprocess.Popen[bytes]) -> bool:
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Kill the child and all that it started, if it still runs, and take its status so that no zombie stays."""
     if child.poll() is None:
-        if sys.platform == "win32":
+        if _grouped:
             child.kill()
         else:
-            # The group's id is the child's own; it can't have passed to others before we took the child's status.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)
+            _kill_group(child)
     child.wait()
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and its group, whose id is the child's own and can't pass to others before its status is taken."""
+    if sys.platform == "win32":
+        child.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 class _Watch:
@@ -263,9 +364,14 @@ class _Watch:
                 pipe.close()
 
 
-def _failure(status: int, tail: str, subject: str | None, output: Path | None) -> FFmpegError | OutputError:
+def _failure(status: int, tail: str, subject: str | None, output: Path | None,
+             device: bool) -> FFmpegError | InputError | OutputError:
     """The error that a child's status and last words amount to."""
     said = tail.lower()
+    limit_mb = _limit_mb()
+    # A graphics card has a memory of its own, and where that is too small another encoder takes over.
+    if limit_mb is not None and not device and any(words in said for words in NO_MEMORY):
+        return needs_memory(limit_mb, subject)
     place = str(output) if output else subject
     if any(words in said for words in _FULL) or (sys.platform != "win32" and status == -signal.SIGXFSZ):
         return OutputError("the disk is full; free some space and try again", place)

@@ -60,6 +60,7 @@ def check_reel(path: Path, expected: Expected, cancel: CancelToken) -> None:
         else:
             # A person who took one clip out waits for this: half of the seams each.
             shares = [expected.seams_s[i::_READERS] for i in range(_READERS)]
+            cancel.rest()
             with ThreadPoolExecutor(_READERS) as readers:
                 list(readers.map(lambda seams_s: _check_seams(path, seams_s, expected, cancel), shares))
     except av.error.FFmpegError as error:
@@ -83,11 +84,14 @@ def _decoding(path: Path) -> Iterator[av.container.InputContainer]:
 
 def _check_seams(path: Path, seams_s: Sequence[float], expected: Expected, cancel: CancelToken) -> None:
     """Raise Unsuitable where the frames after one of the seams aren't as they should be."""
-    with _decoding(path) as reel:
-        picture = reel.streams.video[0]
-        for seam_s in seams_s:
-            reel.seek(round(seam_s / (picture.time_base or 1)), stream=picture)
-            _check_frames(_frames(reel, cancel), expected, seam_s, _SEAM_FRAMES)
+    try:
+        with _decoding(path) as reel:
+            picture = reel.streams.video[0]
+            for seam_s in seams_s:
+                reel.seek(round(seam_s / (picture.time_base or 1)), stream=picture)
+                _check_frames(_frames(reel, cancel), expected, seam_s, _SEAM_FRAMES)
+    finally:
+        cancel.rest()
 
 
 def _check_packets(reel: av.container.InputContainer, expected: Expected, cancel: CancelToken) -> None:

@@ -39,7 +39,7 @@ def copy_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
             raise Unsuitable(f"{reader.sound.codec_context.name} sound, which browsers don't play in MP4")
         tape = _plan_tape(order, reader, cancel)
         with appearing(order.target) as part:
-            _write(tape, reader, part, lambda share: report(Progress("render", 0.9 * share, "copying clips")))
+            _write(tape, reader, part, lambda share: report(Progress("render", 0.9 * share, "copying clips")), cancel)
             check_reel(part, tape.expected(order.video), cancel)
     return _reel(order, tape)
 
@@ -124,7 +124,8 @@ def _moved(clip: Clip, start_s: float, end_s: float) -> Clip:
     return replace(clip, start_s=start_s, end_s=end_s, reason=reason)
 
 
-def _write(tape: _Tape, reader: PacketReader, part: Path, tell: Callable[[float], object]) -> None:
+def _write(tape: _Tape, reader: PacketReader, part: Path, tell: Callable[[float], object],
+           cancel: CancelToken) -> None:
     """Write the packets in their new order, on their new clock. Raises OutputError, or Unsuitable where that fails."""
     starts = tape.starts
     # An hour has some hundred thousand: as Python's own numbers they would take ten megabytes.
@@ -155,6 +156,8 @@ def _write(tape: _Tape, reader: PacketReader, part: Path, tell: Callable[[float]
                     if not pictures_left and not sounds_left:
                         break
                 tell(written / len(shown))
+            # To bring the index to the front, all of the file is moved.
+            cancel.rest()
     except av.error.FFmpegError as error:
         raise muxing_error(error, part.parent) from error
 

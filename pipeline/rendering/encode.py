@@ -288,7 +288,8 @@ def _encode(video: VideoInfo, job: ClipJob, path: Path, on_progress: Callable[[f
         with appearing(path) as part:
             run_ffmpeg(clip_args(job, input_url(video.path), input_url(part), pictures, threads=threads),
                        cancel=cancel, timeout_s=_time_limit_s(video, job), subject=video.path.name, output=path.parent,
-                       on_progress=lambda done_s: on_progress(min(1.0, done_s / job.duration_s)))
+                       on_progress=lambda done_s: on_progress(min(1.0, done_s / job.duration_s)),
+                       device=job.encoder.hardware)
             if not is_whole(part, job):
                 raise _Short
             seal(part)

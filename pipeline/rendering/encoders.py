@@ -180,7 +180,8 @@ def _try(encoder: Encoder, cancel: CancelToken) -> str | None:
     with working_folder(Path(tempfile.gettempdir())) as folder:
         target = folder / "trial.mov"
         try:
-            run_ffmpeg(trial_args(encoder, input_url(target)), cancel=cancel, timeout_s=_TRIAL_LIMIT_S)
+            run_ffmpeg(trial_args(encoder, input_url(target)), cancel=cancel, timeout_s=_TRIAL_LIMIT_S,
+                       device=True)
         except Cancelled:
             raise
         except FFmpegError as error:

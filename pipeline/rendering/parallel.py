@@ -68,6 +68,8 @@ def run_parallel(tasks: Sequence[Task[T]], weights: Sequence[float], at_once: in
             errors.append(error)
             token.cancel()
             raise
+        finally:
+            token.rest()
         shares[index] = 1.0
         return result
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from pipeline.media.sound import read_sound
 from pipeline.progress import CancelToken, Progress, Report
+from pipeline.sandbox import sound
 from pipeline.settings import Settings
 from pipeline.speech.lines import to_captions
 from pipeline.speech.model import SAMPLE_RATE, Found, find, has_speech, hear, load
@@ -103,7 +103,7 @@ def _words_in(video: VideoInfo, part: Interval, found: Found, settings: Settings
               report: Report, cancel: CancelToken) -> tuple[Word, ...]:
     """The words whose middle lies in a stretch of the video."""
     from_s = max(0.0, part.start_s - _MARGIN_S)
-    samples = read_sound(video, from_s, part.end_s + _MARGIN_S, SAMPLE_RATE, cancel)
+    samples = sound(video, from_s, part.end_s + _MARGIN_S, SAMPLE_RATE, settings.limits, cancel)
     # Whisper hears words in music and noise. And where nobody speaks, it needn't even be loaded.
     if not has_speech(samples):
         return ()

@@ -1,0 +1,36 @@
+"""Stands in for the process that renders: as the real one, but it notes what it starts, for `started_in` to read.
+
+SMOLREEL_STARTED names the file in which it notes each process's arguments, a JSON list a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from pipeline import sandboxed
+
+NOTE = "SMOLREEL_STARTED"
+
+create = subprocess.Popen.__init__
+
+
+def noting(self: subprocess.Popen[bytes], *args: object, **kwargs: object) -> None:
+    """Start a process and note it."""
+    create(self, *args, **kwargs)  # type: ignore[call-overload]
+    line = json.dumps([str(argument) for argument in list(self.args)]) + "\n"  # type: ignore[call-overload]
+    with Path(os.environ[NOTE]).open("a", encoding="ascii") as note:
+        note.write(line)
+
+
+def started_in(note: Path) -> list[list[str]]:
+    """The arguments of all processes that were noted, in their order."""
+    return [json.loads(line) for line in note.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+if __name__ == "__main__":
+    # MoviePy starts processes, too.
+    subprocess.Popen.__init__ = noting  # type: ignore[method-assign]
+    sandboxed.main()

@@ -208,9 +208,9 @@ def _made(item: Item, video: Path, out: Path, settings: Settings, report: Report
     stamp = _stamp(video) if video.is_file() else None
     result = make_reel(video, settings, out, name=item.name, report=report, cancel=cancel)
     plan, reel = result.plan, result.reel
-    note = {"source": item.source, "stamp": stamp, "reel": _stamp(reel.path),
-            "exports": [path.name for path in result.exports], "key": _key(plan, settings, _answering(settings, cancel))}
-    plan = plan.with_notes(**{NOTE: note})
+    key = _key(plan, settings, _answering(settings, cancel))
+    plan = plan.with_notes(**{NOTE: {"source": item.source, "stamp": stamp, "reel": _stamp(reel.path), "key": key,
+                                     "exports": [path.name for path in result.exports]}})
     plan.write(reel.path.with_name(FILE_NAME))
     return outcome_of(item, DONE, plan, reel.path, reel.duration_s, tuple(str(path) for path in result.exports))
 

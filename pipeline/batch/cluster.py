@@ -35,6 +35,8 @@ _AHEAD = 1.5
 # A scorer gets its next video while it is at one.
 _QUEUED = 2
 _WAIT_S, _LOOK_S, _HEADLESS_S = 0.2, 3.0, 15.0
+# What was lost is submitted again after that, then after twice that, and so on.
+_AGAIN_S = 1.0
 # How long tasks may take to end by themselves once they are asked to.
 _GRACE_S = 5.0
 
@@ -96,7 +98,7 @@ def reels_on_cluster(items: Sequence[Item], out: str, settings: Settings, cluste
         return _Driver(ray, works, cluster, tell, report, token).run()
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Video:
     """A video on its way.
 
@@ -135,6 +137,7 @@ class _Driver:
     report: Report
     cancel: CancelToken
     waiting: deque[_Video] = field(default_factory=deque)
+    later: list[tuple[float, _Video]] = field(default_factory=list)
     pending: dict[Any, tuple[_Video, _Scorer | None]] = field(default_factory=dict)
     scorers: list[_Scorer] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
@@ -152,7 +155,8 @@ class _Driver:
             while len(self.outcomes) < len(self.works):
                 self.cancel.check()
                 self._look()
-                while fresh and len(self.pending) + len(self.waiting) < self.limit:
+                self._again()
+                while fresh and len(self._begun()) < self.limit:
                     self._submit(fresh.popleft())
                 self._hand_out()
                 self._collect()
@@ -291,7 +295,8 @@ class _Driver:
         video.lost += 1
         self.looked_at = 0.0
         if video.lost <= self.cluster.retries:
-            self._submit(video)
+            # Ray takes a while to see that a machine is gone, and would send it there again.
+            self.later.append((time.monotonic() + _AGAIN_S * 2 ** (video.lost - 1), video))
             return
         memory = isinstance(error, self.ray.exceptions.OutOfMemoryError)
         why = "ran out of memory" if memory else "ended without a word, for want of memory or by a lost machine"
@@ -299,13 +304,24 @@ class _Driver:
                    "command again")
         self._finish(video, Outcome(video.work.item, FAILED, message))
 
+    def _again(self) -> None:
+        """Submit what was lost, after a while."""
+        due = [video for at, video in self.later if at <= time.monotonic()]
+        self.later = [(at, video) for at, video in self.later if video not in due]
+        for video in due:
+            self._submit(video)
+
+    def _begun(self) -> list[_Video]:
+        """Videos on their way."""
+        return [*(video for video, _ in self.pending.values()), *self.waiting, *(video for _, video in self.later)]
+
     def _finish(self, video: _Video, outcome: Outcome) -> None:
         self.outcomes[video.number] = outcome
         self.tell(outcome)
 
     def _say(self) -> None:
         """Tell how far all of it is, when that has changed."""
-        at = [video.at for video, _ in self.pending.values()] + [video.at for video in self.waiting]
+        at = [video.at for video in self._begun()]
         counts = [f"{at.count(stage)} {doing}" for stage, doing in ((SCAN, "in scan"), (SCORE, "in scoring"),
                                                                     (RENDER, "in render")) if at.count(stage)]
         done, total = len(self.outcomes), len(self.works)

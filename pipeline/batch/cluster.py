@@ -279,6 +279,8 @@ class _Driver:
         except self.ray.exceptions.RayTaskError as error:
             # Steps make outcomes of what goes wrong in them: this went wrong before.
             raise _no_code(error) from error
+        except self.ray.exceptions.LocalRayletDiedError as error:
+            raise _headless() from error
         except self.ray.exceptions.RayError as error:
             if scorer is not None and not isinstance(error, self.ray.exceptions.TaskCancelledError):
                 self._end(scorer)
@@ -359,9 +361,9 @@ def _mapped(ray: Any) -> Iterator[None]:
 
 
 def _headless() -> ClusterError:
-    """What to say where the head is gone."""
-    return ClusterError("the cluster's head no longer answers; start it again and run the command again: what is done "
-                        "stays done", "--cluster")
+    """What to say where the head is gone, or Ray on this machine."""
+    return ClusterError("the cluster's head, or Ray on this machine, no longer answers; start it again and run the "
+                        "command again: what is done stays done", "--cluster")
 
 
 def _no_code(error: BaseException) -> ClusterError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from pipeline.sandbox import check_settings, probe
 from pipeline.sandbox import export as export_beside
 from pipeline.sandbox import render as render_reel
 from pipeline.sandbox import scan as scan_video
-from pipeline.scorers import Scorer, candidates
+from pipeline.scorers import Eager, Scorer, candidates
 from pipeline.segments import split
 from pipeline.selection import budget_s, select
 from pipeline.settings import Settings
@@ -247,7 +247,7 @@ def _analyse(video: VideoInfo, settings: Settings, cache: Cache, timings: dict[s
     # A model that can't be had is told before the long scan, not after it.
     scorers, notices = _usable(settings, report, cancel)
     with _timed(timings, "scan"):
-        scan = _scan(video, settings, cache, report, cancel)
+        scan = _scan(video, settings, cache, report, cancel, timings, _eager(scorers, video, settings, cache))
     with _timed(timings, "score"):
         segments = split(scan.scenes, scan.signals, settings)
         for scorer, identity in scorers:
@@ -291,16 +291,35 @@ def _score(scorer: Scorer, identity: str, video: VideoInfo, scan: Scan, segments
     def make(folder: Path) -> None:
         save_scored(scorer.score(scan, segments, settings, report, cancel), folder)
 
-    # Which scorer was asked for doesn't matter, only which one answered.
-    segmented = stage_key("segment", _scan_key(video, settings), settings.part("segment"))
-    key = stage_key("score", segmented, {**settings.part("score"), "scorer": identity})
+    key = _score_key(identity, video, settings)
     return cache.get("score", key, load_scored, make, _waiting("score", report, cancel))[0]
 
 
-def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken) -> Scan:
-    """The video's scan, from the cache if it is there."""
+def _score_key(identity: str, video: VideoInfo, settings: Settings) -> str:
+    """What scores are kept under. Which scorer was asked for doesn't matter, only which one answered."""
+    segmented = stage_key("segment", _scan_key(video, settings), settings.part("segment"))
+    return stage_key("score", segmented, {**settings.part("score"), "scorer": identity})
+
+
+def _eager(scorers: Sequence[tuple[Scorer, str]], video: VideoInfo, settings: Settings, cache: Cache) -> Eager | None:
+    """The scorer that will be asked first, if it can look at frames while the scan goes on and will have to."""
+    scorer, identity = scorers[0]
+    if isinstance(scorer, Eager) and not cache.has("score", _score_key(identity, video, settings)):
+        return scorer
+    return None
+
+
+def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken,
+          timings: dict[str, float] | None = None, eager: Eager | None = None) -> Scan:
+    """The video's scan, from the cache if it is there.
+
+    eager: what looks at frames meanwhile; `timings["ahead"]` is how much of the scan's time its model was at work
+    """
     def make(folder: Path) -> None:
-        scan_video(video, settings, folder, report, cancel)
+        with eager.ahead(settings, cancel) if eager else nullcontext() as ahead:
+            scan_video(video, settings, folder, report, cancel, ahead.take if ahead else None)
+        if ahead and timings is not None:
+            timings["ahead"] = ahead.busy_s
 
     scan, _ = cache.get("scan", _scan_key(video, settings), load_scan, make, _waiting("scan", report, cancel))
     report(Progress("scan", 1.0, f"found {len(scan.scenes)} scenes"))

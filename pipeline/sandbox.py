@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import stat
 import tempfile
@@ -34,7 +35,7 @@ from pipeline.media.opening import check_readable
 from pipeline.media.process import NO_MEMORY, PythonChild
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.settings import Limits, Settings
-from pipeline.types import HeaderClaims, Reel, VideoInfo
+from pipeline.types import HeaderClaims, Reel, SampledFrame, VideoInfo
 
 if TYPE_CHECKING:
     from pipeline.export import Material
@@ -59,6 +60,10 @@ _ERRORS: dict[str, type[SmolReelError]] = {
     kind.__name__: kind for kind in (errors.InputError, errors.OutputError, errors.PlanError, errors.SettingsError)}
 
 Tell = Callable[[Progress], object]
+Take = Callable[[SampledFrame], object]
+# Where a scan's folder has its frames, and what those are called: a name from the other side is no way out of there.
+FRAMES = "frames"
+_FRAME_NAME = re.compile(r"[0-9]+\.jpg", re.ASCII)
 
 
 def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None = None,
@@ -78,14 +83,19 @@ def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None =
     return _sound_answer(lambda: video_from_json(found), path.name)
 
 
-def scan(video: VideoInfo, settings: Settings, folder: Path, report: Report, cancel: CancelToken) -> None:
+def scan(video: VideoInfo, settings: Settings, folder: Path, report: Report, cancel: CancelToken,
+         take: Take | None = None) -> None:
     """Scan a video in a process beside, which leaves the result in `folder` as `cache.save_scan` does.
+
+    take: called on this thread with each frame that is put aside, as soon as it is; returns at once. Frames lie in
+        `folder` for as long as nobody moves it.
 
     Raises what `probe` raises, and OutputError.
     """
     request = {"do": "scan", "video": video_to_json(video), "settings": settings.to_json(),
-               "limits": asdict(settings.limits), "folder": str(folder.absolute())}
-    _ask(request, settings.limits, video.path.name, report, cancel, [folder])
+               "limits": asdict(settings.limits), "folder": str(folder.absolute()), "tell_frames": take is not None}
+    _ask(request, settings.limits, video.path.name, report, cancel, [folder],
+         lambda time_s, name: take(SampledFrame(time_s, folder / FRAMES / name)) if take else None)
 
 
 def still(video: VideoInfo, at_s: float, side: int, quality: int, limits: Limits | None = None) -> bytes | None:
@@ -165,10 +175,11 @@ def video_from_json(values: Mapping[str, Any]) -> VideoInfo:
 
 
 def _ask(request: Mapping[str, Any], limits: Limits, subject: str, tell: Tell, cancel: CancelToken,
-         folders: Sequence[Path] = ()) -> Any:
+         folders: Sequence[Path] = (), take: Callable[[float, str], object] = lambda *_: None) -> Any:
     """Have a request carried out, and return its result.
 
     folders: where what the other side leaves half-made is swept up, should it be killed
+    take: told the time and the name of each frame that the other side puts aside
     """
     cancel.check()
     line = json.dumps({**request, "at": _here()}).encode()
@@ -179,7 +190,7 @@ def _ask(request: Mapping[str, Any], limits: Limits, subject: str, tell: Tell, c
         worker = _Worker(PythonChild(MODULE))
         worker.child.send(line)
     try:
-        result = _answer(worker.child, limits, subject, tell, cancel)
+        result = _answer(worker.child, limits, subject, tell, cancel, take)
     except _Told as told:
         _POOL.give_back(worker)
         raise told.error from None
@@ -209,7 +220,7 @@ def _stop(child: PythonChild) -> None:
         with contextlib.suppress(queue.Empty, ValueError, TypeError):
             while (left_s := until - time.monotonic()) > 0:
                 line = child.lines.get(timeout=left_s)
-                if line is None or not {"beat", "progress", "share"} & set(json.loads(line)):
+                if line is None or not {"beat", "frame", "progress", "share"} & set(json.loads(line)):
                     return
 
 
@@ -225,7 +236,8 @@ def _nonsense(subject: str) -> FFmpegError:
     return FFmpegError("the decoding process answered what makes no sense; report this with the log", subject)
 
 
-def _answer(child: PythonChild, limits: Limits, subject: str, tell: Tell, cancel: CancelToken) -> Any:
+def _answer(child: PythonChild, limits: Limits, subject: str, tell: Tell, cancel: CancelToken,
+            take: Callable[[float, str], object]) -> Any:
     """What the child answers; raises _Told for an error that it told of, and InputError where it came to grief."""
     patience_s, heard_at = max(limits.stall_s, _START_S), time.monotonic()
     while True:
@@ -247,6 +259,8 @@ def _answer(child: PythonChild, limits: Limits, subject: str, tell: Tell, cancel
                 continue
             case {"share": float(share)}:
                 tell(Progress("scan", share, "looking for scenes"))
+            case {"frame": [float() | int() as time_s, str(name)]} if _FRAME_NAME.fullmatch(name):
+                take(time_s, name)
             case {"beat": _}:
                 pass
             case {"result": result}:

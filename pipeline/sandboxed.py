@@ -27,6 +27,7 @@ from pipeline.media.process import end_group, keep_in_group, limit_memory
 from pipeline.progress import CancelToken, Progress
 from pipeline.sandbox import STOP, video_from_json, video_to_json
 from pipeline.settings import Limits, Settings
+from pipeline.types import SampledFrame
 
 _ROOT = Path(__file__).resolve().anchor
 # Who waits is told this often that packets still come.
@@ -202,11 +203,15 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Canc
     def report(progress: Progress) -> None:
         voice.say(share=float(progress.fraction or 0))
 
+    def tell(frame: SampledFrame) -> None:
+        if request["tell_frames"]:
+            voice.say(frame=[frame.time_s, frame.path.name])
+
     folder = Path(request["folder"])
     settings = Settings.from_json(request["settings"]).with_given(limits=limits)
     frames = folder / "frames"
     frames.mkdir()
-    save_scan(scan(video_from_json(request["video"]), settings, frames, report, token), folder)
+    save_scan(scan(video_from_json(request["video"]), settings, frames, report, token, tell), folder)
 
 
 def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:

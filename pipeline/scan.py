@@ -41,15 +41,17 @@ _REPORT_EVERY_S = 0.1
 _FAR_BEHIND = 32
 
 
-def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, cancel: CancelToken) -> Scan:
+def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, cancel: CancelToken,
+         tell: Callable[[SampledFrame], object] = lambda _: None) -> Scan:
     """Decode `video` once, its sound on a thread beside.
 
     frame_dir: an existing folder that takes the sampled frames
+    tell: called with each frame as soon as it lies there
 
     Raises InputError where no frame can be decoded or one is beyond the limits, OutputError where frames can't be
     written, Cancelled.
     """
-    eye, stop = _Eye(video, settings, frame_dir), LinkedToken(cancel)
+    eye, stop = _Eye(video, settings, frame_dir, tell), LinkedToken(cancel)
     warnings: list[str] = []
     told_at = 0.0
     with ThreadPoolExecutor(1, "sound") as beside:
@@ -134,14 +136,15 @@ _TELL = {
 class _Eye:
     """Shows each frame to the cut finder and the picture meter, and puts some aside."""
 
-    def __init__(self, video: VideoInfo, settings: Settings, frame_dir: Path) -> None:
+    def __init__(self, video: VideoInfo, settings: Settings, frame_dir: Path,
+                 tell: Callable[[SampledFrame], object]) -> None:
         self.cuts = CutFinder(video.fps, settings)
         self.pictures = PictureMeter(video.rotation_deg, video.mirrored)
         self.frames: list[SampledFrame] = []
         self.gaps: list[Interval] = []
         self.count = 0
         self.last_s = 0.0
-        self._video, self._settings, self._frame_dir = video, settings, frame_dir
+        self._video, self._settings, self._frame_dir, self._tell = video, settings, frame_dir, tell
         self._size = _small_size(video)
         self._lost = False
         self._meter, self._measuring = ThreadPoolExecutor(1, "meter"), deque[Future[None]]()
@@ -209,6 +212,7 @@ class _Eye:
         except OSError as error:
             raise disk_error(error, path.parent) from error
         self.frames.append(SampledFrame(picture.time_s, path))
+        self._tell(self.frames[-1])
 
 
 def _small_size(video: VideoInfo) -> tuple[int, int]:

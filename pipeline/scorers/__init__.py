@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.scorers.base import Scorer
+from pipeline.scorers.base import Ahead, Eager, Scorer
 from pipeline.scorers.signals import SignalsScorer
 from pipeline.scorers.smolvlm2.scorer import SmolVLM2Scorer
 from pipeline.settings import Settings
 
-__all__ = ["Scorer", "candidates"]
+__all__ = ["Ahead", "Eager", "Scorer", "candidates"]
 
 
 def candidates(settings: Settings) -> tuple[Scorer, ...]:

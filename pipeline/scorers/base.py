@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Protocol, runtime_checkable
 
 from pipeline.progress import CancelToken, Report
 from pipeline.settings import Settings
-from pipeline.types import Scan, Scored, Segment
+from pipeline.types import SampledFrame, Scan, Scored, Segment
 
 
 class Scorer(Protocol):
@@ -31,5 +32,31 @@ class Scorer(Protocol):
         cancel: polled; the scorer raises Cancelled soon after it is set
 
         Returns as many scored segments as it was given, in the same order, and the curve.
+        """
+        ...
+
+
+class Ahead(Protocol):
+    """What works on frames while others are still being put aside."""
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that a model worked."""
+        ...
+
+    def take(self, frame: SampledFrame) -> None:
+        """Have a frame worked on, or not if there is too much to do; returns at once."""
+        ...
+
+
+@runtime_checkable
+class Eager(Protocol):
+    """A scorer that can look at frames before all are there; such a one serves one run."""
+
+    def ahead(self, settings: Settings, cancel: CancelToken) -> AbstractContextManager[Ahead | None]:
+        """What takes frames of the video that is scored next, in a block; None where that doesn't pay here.
+
+        It changes no score, only when the work is done. No thread of it outlives the block. What goes wrong in it is
+        raised by `score`, if it stands in its way.
         """
         ...

@@ -3,33 +3,62 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.progress import CancelToken
 from pipeline.scorers.smolvlm2 import pixels
+from pipeline.scorers.smolvlm2.loading import Loaded
 from pipeline.scorers.smolvlm2.model import SmolVLM, in_batches
-from pipeline.scorers.smolvlm2.pixels import Picture
+from pipeline.scorers.smolvlm2.pixels import Picture, Thumbnail
 from pipeline.scorers.smolvlm2.store import Features, Store, digest
 from pipeline.types import SampledFrame
 
-_BATCH = {"cpu": 4, "mps": 8, "cuda": 32}
+# Frames that are encoded together.
+BATCH = {"cpu": 4, "mps": 8, "cuda": 32}
 _BLANK = "blank"
 # A frame whose features differ from the blank one's by no more than this share of them shows nothing.
 _NOTHING = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """What is known of a frame before it is asked for.
+
+    thumb: a small copy
+    features: its own, never a neighbour's
+    """
+
+    thumb: Thumbnail
+    features: Features
+
+
+def content_of(path: Path) -> str:
+    """A name for a file's bytes; raises OSError."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def frame_name(loaded: Loaded, side: int, content: str) -> str:
+    """What the features of a frame are kept under: by its bytes and by how they are encoded."""
+    return digest("features", loaded.name, loaded.revision, loaded.dtype, side, content)
 
 
 class Gallery:
     """Features of frames at one side, from the store where they are known.
 
     warnings: which frames couldn't be decoded
-    encoded: how many pictures went through the model
+    encoded: how many of the pictures that were asked for went through the model, now or ahead
     """
 
-    def __init__(self, vlm: SmolVLM, store: Store, side: int, frames: Sequence[SampledFrame]) -> None:
+    def __init__(self, vlm: SmolVLM, store: Store, side: int, frames: Sequence[SampledFrame],
+                 ready: MutableMapping[str, Ready] | None = None) -> None:
+        """ready: what was encoded ahead, by `frame_name`; taken from there, and empty when `fill` is done"""
         self._vlm, self._store, self.side, self._frames = vlm, store, side, frames
+        self._ready = {} if ready is None else ready
         self._features: dict[str, Features] = {}
         self._content: dict[int, str | None] = {}
         self.warnings: list[str] = []
@@ -39,15 +68,13 @@ class Gallery:
         """A name for a frame's bytes and how they are encoded; None where the file can't be read."""
         if index not in self._content:
             try:
-                content = hashlib.sha256(self._frames[index].path.read_bytes()).hexdigest()
-                self._content[index] = self._name(content)
+                self._content[index] = self._name(content_of(self._frames[index].path))
             except OSError as error:
                 self._skip(index, str(error.strerror or error))
         return self._content[index]
 
     def _name(self, content: str) -> str:
-        loaded = self._vlm.loaded
-        return digest("features", loaded.name, loaded.revision, loaded.dtype, self.side, content)
+        return frame_name(self._vlm.loaded, self.side, content)
 
     def _skip(self, index: int, why: str) -> None:
         self._content[index] = None
@@ -100,17 +127,19 @@ class Gallery:
         ordered = sorted(set(indices))
         missing = [index for index in ordered if not self._recall(index)]
         known = len(ordered) - len(missing)
-        last: tuple[npt.NDArray[np.float32], str] | None = None
+        last: tuple[Thumbnail, str] | None = None
 
         def run(batch: Sequence[int]) -> None:
             nonlocal last
             last = self._encode(batch, last)
 
-        size = _BATCH[self._vlm.loaded.device]
+        size = BATCH[self._vlm.loaded.device]
         cancel.check()
         for done in in_batches(missing, size, run, self._vlm.loaded.name):
             cancel.check()
             yield (known + done) / len(ordered)
+        # What nobody asked for.
+        self._ready.clear()
 
     def _recall(self, index: int) -> bool:
         """Whether nothing is left to do for a frame: it is known, or can't be read."""
@@ -122,29 +151,36 @@ class Gallery:
             self._features[key] = found
         return found is not None
 
-    def _encode(self, batch: Sequence[int], last: tuple[npt.NDArray[np.float32], str] | None
-                ) -> tuple[npt.NDArray[np.float32], str] | None:
+    def _encode(self, batch: Sequence[int], last: tuple[Thumbnail, str] | None) -> tuple[Thumbnail, str] | None:
         """Encodes the frames that differ from the one before, and returns the last thumbnail with its key."""
         same_as: dict[str, str] = {}
-        fresh: dict[str, Picture] = {}
+        fresh: dict[str, Picture | Ready] = {}
         for index in batch:
-            picture, key = self._read(index), self.key(index)
-            if picture is None or key is None:
+            key = self.key(index)
+            known = self._ready.get(key or "") or self._read(index)
+            if known is None or key is None:
                 continue
-            thumb = pixels.thumbnail(picture)
+            thumb = known.thumb if isinstance(known, Ready) else pixels.thumbnail(known)
             if last is not None and pixels.nearly_same(last[0], thumb):
                 same_as[key] = last[1]
             else:
-                fresh[key] = picture
+                fresh[key] = known
                 last = thumb, key
-        if fresh:
-            found = self._vlm.features([pixels.to_pixels(picture, self.side) for picture in fresh.values()])
-            self._features.update(zip(fresh, found, strict=True))
-            self.encoded += len(fresh)
+        self._learn(fresh)
         self._features.update({key: self._features[source] for key, source in same_as.items()})
         for key in (*fresh, *same_as):
             self._store.keep_features(key, self._features[key])
+            self._ready.pop(key, None)
         return last
+
+    def _learn(self, fresh: Mapping[str, Picture | Ready]) -> None:
+        """Makes features known, through the model where they aren't ready."""
+        unseen = {key: known for key, known in fresh.items() if not isinstance(known, Ready)}
+        if unseen:
+            found = self._vlm.features([pixels.to_pixels(picture, self.side) for picture in unseen.values()])
+            self._features.update(zip(unseen, found, strict=True))
+        self._features.update({key: known.features for key, known in fresh.items() if isinstance(known, Ready)})
+        self.encoded += len(fresh)
 
     def _read(self, index: int) -> Picture | None:
         try:

@@ -11,6 +11,7 @@ from PIL import Image
 
 Picture = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.float32]
+Thumbnail = npt.NDArray[np.float32]
 
 _THUMB_SIDE = 32
 # A picture is another's near copy when no part of a thumbnail changed by more than noise and codecs make it change:
@@ -71,13 +72,13 @@ def blank_picture() -> Picture:
     return np.full((_THUMB_SIDE, _THUMB_SIDE, 3), 127, dtype=np.uint8)
 
 
-def thumbnail(picture: Picture) -> npt.NDArray[np.float32]:
+def thumbnail(picture: Picture) -> Thumbnail:
     """A small copy to compare pictures by."""
     image = Image.fromarray(picture).resize((_THUMB_SIDE, _THUMB_SIDE), Image.Resampling.BOX)
     return np.asarray(image, dtype=np.float32)
 
 
-def nearly_same(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> bool:
+def nearly_same(first: Thumbnail, second: Thumbnail) -> bool:
     """Whether two thumbnails are of pictures that the model could hardly tell apart."""
     change = np.abs(first - second)
     return bool(change.max() <= _SAME_GREATEST and change.mean() <= _SAME_MEAN)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy.typing as npt
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.scorers.base import Scorer
 from pipeline.scorers.smolvlm2 import finding, fusion, pixels, prompt, questions
+from pipeline.scorers.smolvlm2.ahead import PAYS_ON, AheadOfScan
 from pipeline.scorers.smolvlm2.asking import Answer, Asked, Asker, Judged, Subject
-from pipeline.scorers.smolvlm2.gallery import Gallery
-from pipeline.scorers.smolvlm2.loading import Loaded, load, locate
+from pipeline.scorers.smolvlm2.gallery import Gallery, Ready
+from pipeline.scorers.smolvlm2.loading import Loaded, choose_device, load, locate
 from pipeline.scorers.smolvlm2.model import SmolVLM, View
 from pipeline.scorers.smolvlm2.questions import Context
 from pipeline.scorers.smolvlm2.store import Store
@@ -47,12 +49,14 @@ class SmolVLM2Scorer:
     """Scores and describes segments by what a SmolVLM2 model sees in them, fused with the signals' scores.
 
     signals: the scorer that measures; its words stand in where the model finds none
+    eager: whether frames are encoded while the scan goes on; None for where that pays
     """
 
     name = "smolvlm2"
 
-    def __init__(self, signals: Scorer) -> None:
-        self._signals = signals
+    def __init__(self, signals: Scorer, eager: bool | None = None) -> None:
+        self._signals, self._eager = signals, eager
+        self._done_ahead: AheadOfScan | None = None
 
     def identity(self, settings: Settings, report: Report, cancel: CancelToken) -> str:
         """Name, revision and device of the model, found or fetched but not loaded; as `Scorer.identity`."""
@@ -62,6 +66,18 @@ class SmolVLM2Scorer:
     def model(self, settings: Settings, report: Report, cancel: CancelToken) -> Loaded:
         """The model that scores, loaded; raises ModelError and Cancelled."""
         return load(settings.model, settings.device, report, cancel)
+
+    @contextmanager
+    def ahead(self, settings: Settings, cancel: CancelToken) -> Iterator[AheadOfScan | None]:
+        """Encodes frames while the block runs; as `Eager.ahead`."""
+        pays = choose_device(settings.device) in PAYS_ON if self._eager is None else self._eager
+        if not pays:
+            yield None
+            return
+        self._done_ahead = AheadOfScan(lambda token: self.model(settings, silent, token),
+                                       lambda vlm: vlm.side(_detail(settings, vlm)[1].side), _store(settings), cancel)
+        with self._done_ahead as ahead:
+            yield ahead
 
     def score(self, scan: Scan, segments: Sequence[Segment], settings: Settings, report: Report,
               cancel: CancelToken) -> Scored:
@@ -73,9 +89,24 @@ class SmolVLM2Scorer:
         """
         # What is asked for is looked for here; the signals need not say that they can't.
         measured = self._signals.score(scan, segments, replace(settings, query=None), silent, cancel)
+        ahead, self._done_ahead = self._done_ahead, None
+        if ahead is not None and ahead.error is not None:
+            raise ahead.error
         vlm = SmolVLM(self.model(settings, report, cancel))
         with vlm.stopping(cancel):
-            return _Run(vlm, scan, measured, settings, report, cancel).score(segments)
+            ready = ahead.ready if ahead is not None else {}
+            return _Run(vlm, scan, measured, settings, report, cancel, ready).score(segments)
+
+
+def _detail(settings: Settings, vlm: SmolVLM) -> tuple[str, Detail]:
+    """How closely to look, and what that is called."""
+    name = _DETAIL_OF[vlm.loaded.device] if settings.detail == "auto" else settings.detail
+    return name, DETAILS[name]
+
+
+def _store(settings: Settings) -> Store:
+    """Where features and answers are kept."""
+    return Store(settings.cache_dir / "smolvlm2" if settings.cache else None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,13 +128,12 @@ class _Run:
     """One video under one model's eyes."""
 
     def __init__(self, vlm: SmolVLM, scan: Scan, measured: Scored, settings: Settings, report: Report,
-                 cancel: CancelToken) -> None:
+                 cancel: CancelToken, ready: MutableMapping[str, Ready]) -> None:
         self._vlm, self._scan, self._measured, self._fusion = vlm, scan, measured, settings.fusion
         self._report, self._cancel = report, cancel
-        self._detail_name = _DETAIL_OF[vlm.loaded.device] if settings.detail == "auto" else settings.detail
-        self._detail = DETAILS[self._detail_name]
-        store = Store(settings.cache_dir / "smolvlm2" if settings.cache else None)
-        self._gallery = Gallery(vlm, store, vlm.side(self._detail.side), scan.frames)
+        self._detail_name, self._detail = _detail(settings, vlm)
+        store = _store(settings)
+        self._gallery = Gallery(vlm, store, vlm.side(self._detail.side), scan.frames, ready)
         self._asker = Asker(vlm, store, self._gallery.side)
         plain = (vlm.plain(query) for query in settings.queries)
         self._queries = tuple(dict.fromkeys(query for query in plain if query))

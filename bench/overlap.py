@@ -16,6 +16,7 @@ what trained ones cost; "tiny" is the model of the tests.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import tempfile
 import time
@@ -80,10 +81,8 @@ def run(loaded: Loaded, video: VideoInfo, settings: Settings, eager: bool) -> Ro
             scan_s = time.perf_counter() - began
         found = load_scan(folder)
         count = len(ahead.ready) if ahead else 0
-        try:
+        with contextlib.suppress(Cancelled):
             scorer.score(found, split(found.scenes, found.signals, settings), settings, stop_when_encoded, token)
-        except Cancelled:
-            pass
     return Round(scan_s, encoded_at - began, count, 1 - min(1.0, ahead.busy_s / scan_s) if ahead else 1.0)
 
 

@@ -98,7 +98,7 @@ def report(found: Sequence[Length]) -> str:
         stages = [f"{one.stages.get(stage, 0.0):.2f}" for stage in STAGES]
         rows.append([f"{one.minutes:g}", f"{one.seconds:.1f}", f"{one.seconds / one.minutes:.2f}", *stages, one.way,
                      "-" if one.encoded is None else f"{one.encoded:,}", f"{one.own_mb:.0f}", f"{one.child_mb:.0f}"])
-    return "\n".join([table(rows, left=0), *growth(found)])
+    return "\n".join([table(rows, words=()), *growth(found)])
 
 
 def growth(found: Sequence[Length]) -> list[str]:

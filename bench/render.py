@@ -155,7 +155,7 @@ def report(video: VideoInfo, found: dict[str, Measured]) -> None:
         faster = paired_ratio(found[first].seconds, result.seconds)
         rows.append([way, f"{statistics.median(result.seconds):.2f}", f"{faster:.1f} x",
                      f"{result.size_bytes / 1e6:.1f}", result.note])
-    print(table(rows))
+    print(table(rows, words=(0, 4)))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,16 +30,16 @@ class Line:
     r2: float
 
 
-def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+def table(rows: Sequence[Sequence[str]], words: Collection[int] = (0,)) -> str:
     """Lines with columns that stand under one another.
 
     rows: cells, the heading's first; a row may be shorter than others
-    left: how many columns stand at the left of theirs; the rest stand at the right
+    words: columns that begin at the left; all others are figures and end at the right
     """
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
     lines = []
     for row in rows:
-        cells = [cell.ljust(widths[i]) if i < left else cell.rjust(widths[i]) for i, cell in enumerate(row)]
+        cells = [cell.ljust(widths[i]) if i in words else cell.rjust(widths[i]) for i, cell in enumerate(row)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ def test_columns_stand_under_one_another() -> None:
         "way         s     x\n"
         "command  4.82  1.00\n"
         "it       12.1")
+    assert table([["s", "what"], ["12.5", "a reel"]], words=(1,)) == "   s  what\n12.5  a reel"
 
 
 def test_ways_take_turns() -> None:

@@ -33,6 +33,7 @@ from pipeline import (
     read_plan,
     render,
 )
+from pipeline.batch.work import FAILED, Outcome
 from pipeline.errors import FFmpegError, SettingsError
 from pipeline.media.files import folder_name
 from pipeline.settings import ASPECTS, CAPTIONS, EXPORTS, FRAMINGS, RENDERS
@@ -52,8 +53,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line
 
 @shell.command()
 def reel(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos to make reels of.")],
-    out: Out,
+    videos: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="Videos to make reels of.")],
+    out: Annotated[str, typer.Option("-o", "--out", help="Folder for the results.")],
     target: Annotated[float | None, typer.Option(metavar="SECONDS", help="Length of the reel at most.")] = None,
     scorer: Annotated[str | None, typer.Option(help="auto, smolvlm2 or signals.")] = None,
     model: Annotated[str | None, typer.Option(metavar="ID_OR_DIR", help="SmolVLM2 model.")] = None,
@@ -74,6 +75,12 @@ def reel(
     export: Annotated[str | None, typer.Option(metavar="NAME,...", help=f"Also write: {', '.join(EXPORTS)}.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     detail: Annotated[str | None, typer.Option(help="How closely SmolVLM2 looks: fast, balanced or full.")] = None,
+    cluster: Annotated[str | None, typer.Option(
+        metavar="auto|HOST:PORT", help="Share the work out with Ray; VIDEO and OUT may be folders' addresses.")] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help="Videos at work at once on a cluster.")] = None,
+    gpu_share: Annotated[float | None, typer.Option(metavar="SHARE", help="Of a GPU, for each model there.")] = None,
+    cluster_store: Annotated[str | None, typer.Option(
+        metavar="DIR_OR_URL", help="Where machines keep stages' results for each other; in OUT by default.")] = None,
     no_cache: NoCache = False,
     cache_dir: CacheDir = None,
     cache_max_gb: CacheMaxGb = None,
@@ -87,12 +94,18 @@ def reel(
                                       music=music and music.absolute()),
                          pinned=_stretches(pin, "--pin"), banned=_stretches(ban, "--ban"),
                          **_kept(no_cache, cache_dir, cache_max_gb))
-    jobs = [
+    console = JsonConsole() if json else RichConsole()
+    if cluster is not None:
+        _on_cluster(videos, out, settings, console, address=cluster, jobs=jobs, gpu_share=gpu_share,
+                    store=cluster_store)
+        return
+    paths = [Path(video) for video in videos]
+    work = [
         (path.name, lambda console, token, path=path, name=name: make_reel(
             path, settings, out, name=name, report=console.progress, cancel=token))
-        for path, name in zip(videos, _folder_names(videos), strict=True)
+        for path, name in zip(paths, _folder_names(paths), strict=True)
     ]
-    _run(jobs, JsonConsole() if json else RichConsole(), settings)
+    _run(work, console, settings)
 
 
 @shell.command("render")
@@ -199,12 +212,42 @@ def _run(jobs: Iterable[tuple[str, Callable[[Console, CancelToken], Any]]], cons
         raise typer.Exit(FAULT if any(status == FAULT for _, status in failed) else BAD_INPUT)
 
 
+def _on_cluster(videos: list[str], out: str, settings: Settings, console: Console, **given: Any) -> None:
+    """Have a cluster make the reels, and exit with the worst of their statuses."""
+    from app.clusters import make_all
+    from pipeline.batch.cluster import ClusterSettings
+
+    token = CancelToken()
+    _cancel_on_signals(token)
+    outcomes: list[Outcome] = []
+
+    def work() -> None:
+        cluster = ClusterSettings(**{name: value for name, value in given.items() if value is not None})
+        outcomes.extend(make_all(videos, out, settings, cluster, console, token))
+
+    status = _attempted("", work, console, settings)
+    if status == DONE:
+        failed = [outcome for outcome in outcomes if outcome.state == FAILED]
+        status = DONE if not failed else FAULT if any(outcome.fault for outcome in failed) else BAD_INPUT
+    if status != DONE:
+        raise typer.Exit(status)
+
+
 def _attempt(subject: str, work: Callable[[Console, CancelToken], Any], console: Console, token: CancelToken,
              settings: Settings) -> int:
     """Do one job, show what came of it, and return its exit status."""
-    try:
+    def once() -> None:
         with console.running(subject):
             result = work(console, token)
+        console.result(subject, result)
+
+    return _attempted(subject, once, console, settings)
+
+
+def _attempted(subject: str, work: Callable[[], None], console: Console, settings: Settings) -> int:
+    """Do something, show what goes wrong, and return the exit status."""
+    try:
+        work()
     except Cancelled:
         console.error(subject, "cancelled; nothing was left behind")
         return CANCELLED
@@ -218,7 +261,6 @@ def _attempt(subject: str, work: Callable[[Console, CancelToken], Any], console:
     except Exception:
         console.error(subject, _log_fault("something went wrong on our side", settings.cache_dir))
         return FAULT
-    console.result(subject, result)
     return DONE
 
 

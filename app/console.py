@@ -14,10 +14,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from app.presenters import exports_line, one_line, reel_facts, summary_lines
 from pipeline import Progress as Event
 from pipeline import Reel, Result
+from pipeline.batch.work import DONE, FAILED, SKIPPED, Outcome
 from pipeline.export.words import clock
 
 _STAGES = {"probe": "Opening", "scan": "Scanning", "score": "Scoring", "speech": "Listening", "render": "Rendering",
-           "export": "Exporting"}
+           "export": "Exporting", "batch": "Reels"}
 
 
 def complaint(subject: str, message: str) -> str:
@@ -36,6 +37,9 @@ class Console(Protocol):
 
     def result(self, subject: str, result: Result | Reel) -> None:
         """Show what was made."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Show what came of a video of many."""
 
     def error(self, subject: str, message: str) -> None:
         """Say in one line what went wrong."""
@@ -81,6 +85,17 @@ class RichConsole:
         for warning in result.plan.warnings if isinstance(result, Result) else reel.warnings:
             self._errors.print(complaint(subject, f"note: {warning}"), markup=False)
 
+    def outcome(self, outcome: Outcome) -> None:
+        """A line for each: on standard output where there is a reel, on standard error where there is none."""
+        title = outcome.item.title
+        if outcome.state == FAILED:
+            self.error(title, outcome.message)
+            return
+        before = ", made before" if outcome.state == SKIPPED else ""
+        self._output.print(one_line(f"{title}: {clock(outcome.reel_s)} reel in {outcome.reel}{before}"), markup=False)
+        for warning in outcome.warnings if outcome.state == DONE else ():
+            self._errors.print(complaint(title, f"note: {warning}"), markup=False)
+
     def error(self, subject: str, message: str) -> None:
         """One line on standard error."""
         self._errors.print(complaint(subject, message), markup=False)
@@ -106,6 +121,14 @@ class JsonConsole:
     def result(self, subject: str, result: Result | Reel) -> None:
         """The result object."""
         self._print({"event": "result", "video": subject, **reel_facts(result)})
+
+    def outcome(self, outcome: Outcome) -> None:
+        """The result object of a video of many, or its error object."""
+        if outcome.state == FAILED:
+            self.error(outcome.item.title, outcome.message)
+            return
+        facts = {name: value for name, value in outcome.to_json().items() if name not in ("item", "pictures", "clips")}
+        self._print({"event": "result", "video": outcome.item.title, **facts, "clips": len(outcome.clips)})
 
     def error(self, subject: str, message: str) -> None:
         """The error object; the same line goes to standard error, as without --json."""

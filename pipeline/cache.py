@@ -9,16 +9,17 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from pipeline.errors import OutputError
 from pipeline.keeping import CLIPS, entries, evict, session, tidy, use
 from pipeline.locks import gate
-from pipeline.media.files import disk_error, sweep, working_folder
+from pipeline.media.files import disk_error, remove, sweep, working_folder
 from pipeline.sealing import MANIFEST, check_folder, seal_folder
 from pipeline.settings import Settings
 from pipeline.types import (
@@ -38,11 +39,37 @@ from pipeline.types import (
 T = TypeVar("T")
 
 # Raise a stage's number when its code changes what it returns: what older code left behind is then not found.
-STAGE_VERSIONS = {"scan": 3, "segment": 1, "score": 3, "speech": 1}
+STAGE_VERSIONS = {"scan": 4, "segment": 1, "score": 3, "speech": 1}
 
 
 # What readers raise over files that are torn, or altered by other hands.
 _TORN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+
+
+class Shared(Protocol):
+    """Where several machines keep results for each other, behind the cache of each."""
+
+    def fetch(self, stage: str, key: str, folder: Path) -> bool:
+        """Copy a sealed result into an empty folder; False where there is none. Raises SmolReelError."""
+
+    def making(self, stage: str, key: str) -> None:
+        """Note that this machine begins to make a result. Raises SmolReelError."""
+
+    def keep(self, stage: str, key: str, folder: Path) -> None:
+        """Keep a sealed result that this machine has, unless it is there. Raises SmolReelError."""
+
+
+_shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def sharing(shared: Shared) -> Iterator[None]:
+    """Caches that are opened while the block runs look there for what they lack, and put there what is made."""
+    token = _shared.set(shared)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
 
 
 class Cache:
@@ -53,8 +80,9 @@ class Cache:
     commit, digests find what a rename can't vouch for, and one result that is lost costs no other.
     """
 
-    def __init__(self, root: Path, most_bytes: int | None = None) -> None:
+    def __init__(self, root: Path, most_bytes: int | None = None, shared: Shared | None = None) -> None:
         self.root = root
+        self._shared = shared
         self._most_bytes = most_bytes
         self._run = ExitStack()
         self._begun = False
@@ -114,6 +142,8 @@ class Cache:
         place = self.folder(stage, key)
         found = _found(place, load)
         if found is not None:
+            if self._shared is not None:
+                self._shared.keep(stage, key, place)
             return found[0], True
         with ExitStack() as stack:
             try:
@@ -125,13 +155,38 @@ class Cache:
             found = _found(place, load)
             if found is not None:
                 return found[0], True
-            make(fresh)
+            fetched = self._fetched(stage, key, fresh)
+            if not fetched:
+                self._make(stage, key, make, fresh)
             try:
-                seal_folder(fresh)
                 _put(fresh, place)
             except OSError as error:
                 raise disk_error(error, place) from error
-            return load(place), False
+            return load(place), fetched
+
+    def _make(self, stage: str, key: str, make: Callable[[Path], object], fresh: Path) -> None:
+        """Make a result, seal it, and hand it to other machines where there are any."""
+        if self._shared is not None:
+            self._shared.making(stage, key)
+        make(fresh)
+        try:
+            seal_folder(fresh)
+        except OSError as error:
+            raise disk_error(error, fresh) from error
+        if self._shared is not None:
+            self._shared.keep(stage, key, fresh)
+
+    def _fetched(self, stage: str, key: str, fresh: Path) -> bool:
+        """Whether another machine had the result; it lies in `fresh` then, which is empty again where it was torn."""
+        if self._shared is None or not self._shared.fetch(stage, key, fresh):
+            return False
+        try:
+            check_folder(fresh)
+        except _TORN:
+            for path in fresh.iterdir():
+                remove(path)
+            return False
+        return True
 
     def _closed(self, error: OSError | OutputError) -> OutputError:
         """What to tell a person whose cache can't be written."""
@@ -167,9 +222,9 @@ def open_cache(settings: Settings) -> Iterator[Cache]:
     sweep(temporary)
     with ExitStack() as stack:
         if settings.cache:
-            cache = Cache(settings.cache_dir, settings.cache_max_bytes)
+            cache = Cache(settings.cache_dir, settings.cache_max_bytes, _shared.get())
         else:
-            cache = Cache(stack.enter_context(working_folder(temporary)))
+            cache = Cache(stack.enter_context(working_folder(temporary)), shared=_shared.get())
         whole = False
         try:
             yield cache

@@ -5,6 +5,7 @@
     ├── PlanError              a plan.json is at fault
     ├── SettingsError          a setting lies outside its legal range
     ├── OutputError            the results can't be written: no space, no permission
+    ├── ClusterError           machines that shall share the work can't be had
     ├── ModelError             a model can't be loaded or used
     ├── FFmpegError            ffmpeg failed on a file that could be decoded: a fault of ours
     └── Cancelled              the caller's token asked to stop
@@ -55,6 +56,10 @@ class SettingsError(SmolReelError, ValueError):
 
 class OutputError(SmolReelError):
     """The results can't be written."""
+
+
+class ClusterError(SmolReelError):
+    """Machines that shall share the work can't be had."""
 
 
 class ModelError(SmolReelError):

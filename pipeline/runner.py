@@ -130,6 +130,20 @@ def analyse(path: str | Path, settings: Settings | None = None, *, video: VideoI
         return _analyse(video, settings, cache, timings, report, token)
 
 
+def scan(path: str | Path, settings: Settings | None = None, *, report: Report = silent,
+         cancel: CancelToken | None = None) -> VideoInfo:
+    """The part of `analyse` that reads the file: whoever has the cache needs only what this returns to go on.
+
+    Raises InputError, OutputError or Cancelled.
+    """
+    token, settings = cancel or CancelToken(), settings or Settings()
+    video = _probe(Path(path), settings, {}, report, token)
+    with open_cache(settings) as cache:
+        _check_room(video, settings, cache, None)
+        _scan(video, settings, cache, report, token)
+    return video
+
+
 def choose(analysis: Analysis, settings: Settings | None = None) -> Plan:
     """Choose the clips: pure, milliseconds; the same input gives the same plan."""
     settings = settings or Settings()

@@ -37,8 +37,6 @@ _IDLE_S = 600.0
 _NEEDS = {"probe": (), "still": (), "sound": ("pipeline.media.sound",), "scan": ("pipeline.scan",),
           "check": ("pipeline.rendering",), "render": ("pipeline.rendering",), "export": ("pipeline.export",)}
 _ALL = tuple(module for needed in _NEEDS.values() for module in needed)
-# Of sound that nobody listens to.
-_SAMPLE_RATE = 8000
 
 
 class _Voice:
@@ -193,8 +191,13 @@ def _probe(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Can
 
 
 def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    import cv2
+
     from pipeline.cache import save_scan
     from pipeline.scan import scan
+
+    # The decoder's threads fill the cores; OpenCV's would only get in their way.
+    cv2.setNumThreads(1)
 
     def report(progress: Progress) -> None:
         voice.say(share=float(progress.fraction or 0))
@@ -209,10 +212,10 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Canc
 def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
     import cv2
 
-    from pipeline.media.frames import Picture, decode, shown_bgr
+    from pipeline.media.frames import Picture, decode_pictures, shown_bgr
 
     video, best = video_from_json(request["video"]), None
-    for event in decode(video, _SAMPLE_RATE, token, limits):
+    for event in decode_pictures(video, token, limits):
         if isinstance(event, Picture):
             best = event.frame
             if event.time_s >= request["at_s"]:

@@ -1,19 +1,34 @@
-"""The long part: one decode pass that feeds the cut finder, the meters and the frame sampler."""
+"""The long part: one pass over the picture feeds cut finder, meters and frame sampler, one beside it over the sound."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from pipeline.errors import InputError
 from pipeline.hearing import Ear
 from pipeline.media.files import disk_error
-from pipeline.media.frames import Picture, Sound, decode, shown_bgr, small_bgr
-from pipeline.progress import CancelToken, Progress, Report
-from pipeline.scenes import CutFinder
+from pipeline.media.frames import (
+    Damage,
+    Picture,
+    Sound,
+    ahead,
+    decode_pictures,
+    decode_sound,
+    decode_stretch,
+    shown_bgr,
+    small_bgr,
+)
+from pipeline.media.thinning import APART_S
+from pipeline.progress import CancelToken, LinkedToken, Progress, Report
+from pipeline.scenes import MARGIN, CutFinder
 from pipeline.settings import Settings
 from pipeline.signals import SAMPLE_RATE, PictureMeter, SoundMeter
 from pipeline.types import Heard, Interval, SampledFrame, Scan, VideoInfo
@@ -22,44 +37,51 @@ from pipeline.types import Heard, Interval, SampledFrame, Scan, VideoInfo
 _SMALL_AREA = 320 * 180
 _JPEG_QUALITY = 90
 _REPORT_EVERY_S = 0.1
+# Small pictures that may wait to be measured.
+_FAR_BEHIND = 32
 
 
 def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, cancel: CancelToken) -> Scan:
-    """Decode `video` once.
+    """Decode `video` once, its sound on a thread beside.
 
     frame_dir: an existing folder that takes the sampled frames
 
     Raises InputError where no frame can be decoded or one is beyond the limits, OutputError where frames can't be
     written, Cancelled.
     """
-    eye = _Eye(video, settings, frame_dir)
-    sounds, ear = SoundMeter(), Ear()
+    eye, stop = _Eye(video, settings, frame_dir), LinkedToken(cancel)
     warnings: list[str] = []
-    told_at, heard = 0.0, False
-    for event in decode(video, SAMPLE_RATE, cancel, settings.limits):
-        if isinstance(event, Picture):
-            eye.push(event)
-            if time.monotonic() - told_at > _REPORT_EVERY_S:
-                told_at = time.monotonic()
-                report(Progress("scan", min(1.0, event.time_s / video.duration_s), "looking for scenes"))
-        elif isinstance(event, Sound):
-            heard = True
-            sounds.push(event.time_s, event.samples)
-            ear.push(event.time_s, event.samples)
-        else:
-            warnings.append(_TELL[event.kind].format(max(0.0, event.time_s)))
-            if event.kind == "video":
-                eye.lose()
+    told_at = 0.0
+    with ThreadPoolExecutor(1, "sound") as beside:
+        listening = beside.submit(_listen, video, stop)
+        try:
+            for event in ahead(decode_pictures(video, cancel, settings.limits, thin=True)):
+                if isinstance(event, Picture):
+                    eye.push(event)
+                    if time.monotonic() - told_at > _REPORT_EVERY_S:
+                        told_at = time.monotonic()
+                        report(Progress("scan", min(1.0, event.time_s / video.duration_s), "looking for scenes"))
+                else:
+                    warnings.append(_told(event))
+                    if event.kind == "video":
+                        eye.lose()
+            sounds, ear, complaints = listening.result()
+            eye.finish()
+        finally:
+            stop.cancel()
+            eye.close()
+    warnings += complaints
+    eye.tighten(cancel)
     report(Progress("scan", 1.0, "looking for scenes"))
     if eye.count == 0:
         raise InputError("holds no picture that can be decoded; if a player can show it, save it again as MP4",
                          video.path.name)
-    if video.has_audio and not heard:
+    if video.has_audio and sounds is None:
         warnings.append("the sound can't be decoded; scenes are judged by the picture alone")
     duration_s = eye.last_s + video.frame_s
-    words, level = ear.finish(duration_s) if heard else (Heard(), None)
-    signals = eye.pictures.finish(duration_s, sounds.finish(duration_s) if heard else None, level)
-    holes = [gap for gap in eye.gaps if _is_hole(gap, sounds if heard else None)]
+    words, level = ear.finish(duration_s) if sounds else (Heard(), None)
+    signals = eye.pictures.finish(duration_s, sounds.finish(duration_s) if sounds else None, level)
+    holes = [gap for gap in eye.gaps if _is_hole(gap, sounds)]
     for hole in holes:
         eye.cuts.break_at(hole.start_s)
         eye.cuts.break_at(hole.end_s)
@@ -68,6 +90,25 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     scenes = eye.cuts.finish(duration_s)
     empty = tuple(s for s in scenes if any(hole.overlap_s(s) > 0.9 * s.duration_s for hole in holes))
     return Scan(duration_s, eye.count, scenes, signals, tuple(eye.frames), empty, tuple(warnings), words)
+
+
+def _listen(video: VideoInfo, cancel: CancelToken) -> tuple[SoundMeter | None, Ear, list[str]]:
+    """Measure the sound: None where there is none that can be decoded; and what went wrong, for people."""
+    sounds, ear, heard = SoundMeter(), Ear(), False
+    complaints: list[str] = []
+    for event in decode_sound(video, SAMPLE_RATE, cancel):
+        if isinstance(event, Sound):
+            heard = True
+            sounds.push(event.time_s, event.samples)
+            ear.push(event.time_s, event.samples)
+        else:
+            complaints.append(_told(event))
+    return sounds if heard else None, ear, complaints
+
+
+def _told(damage: Damage) -> str:
+    """Damage in words."""
+    return _TELL[damage.kind].format(max(0.0, damage.time_s))
 
 
 def _is_hole(gap: Interval, sounds: SoundMeter | None) -> bool:
@@ -103,7 +144,8 @@ class _Eye:
         self._video, self._settings, self._frame_dir = video, settings, frame_dir
         self._size = _small_size(video)
         self._lost = False
-        self._next_sample_s = 0.0
+        self._meter, self._measuring = ThreadPoolExecutor(1, "meter"), deque[Future[None]]()
+        self._next_sample_s, self._measured_s = 0.0, -math.inf
 
     def push(self, picture: Picture) -> None:
         """Take the next frame."""
@@ -115,8 +157,12 @@ class _Eye:
             self.gaps.append(Interval(self.last_s + self._video.frame_s, picture.time_s))
         self._lost = False
         small = small_bgr(picture.frame, *self._size)
-        self.cuts.push(picture.time_s, small)
-        self.pictures.push(picture.time_s, small)
+        if picture.spare and picture.time_s - self._measured_s < APART_S:
+            self.cuts.glimpse(picture.time_s, small, picture.left_out)
+        else:
+            self.cuts.push(picture.time_s, small, picture.left_out)
+            self._measure(self.pictures.push, picture.time_s, small, self.cuts.steps)
+            self._measured_s = picture.time_s
         new_scene = bool(self.frames) and self.cuts.newest_s > self.frames[-1].time_s
         if picture.time_s >= self._next_sample_s - 1e-6 or new_scene:
             self._sample(picture)
@@ -126,7 +172,30 @@ class _Eye:
     def lose(self) -> None:
         """Frames are missing from here on."""
         self._lost = True
-        self.pictures.skip()
+        self._measure(self.pictures.skip)
+
+    def _measure(self, do: Callable[..., None], *values: Any) -> None:
+        """Have the meter do something, on its own thread, in order; wait where it is far behind."""
+        if len(self._measuring) >= _FAR_BEHIND:
+            self._measuring.popleft().result()
+        self._measuring.append(self._meter.submit(do, *values))
+
+    def finish(self) -> None:
+        """Wait until all has been measured."""
+        while self._measuring:
+            self._measuring.popleft().result()
+
+    def close(self) -> None:
+        """Let the meter's thread go, whatever it still has to do."""
+        self._meter.shutdown(cancel_futures=True)
+
+    def tighten(self, cancel: CancelToken) -> None:
+        """Look once more at cuts that lie among frames that were left out."""
+        margin_s = (MARGIN + 0.5) * self._video.frame_s
+        for loose in self.cuts.loose:
+            pictures = decode_stretch(self._video, loose.before_s - margin_s, loose.after_s + margin_s, cancel,
+                                      self._settings.limits)
+            self.cuts.tighten(loose, ((at.time_s, small_bgr(at.frame, *self._size)) for at in pictures))
 
     def _sample(self, picture: Picture) -> None:
         """Put a frame aside, as a viewer sees it."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.focus import FocusMeter
+from pipeline.scenes import GROWTH
 from pipeline.types import RHYTHM_STEP_S, FloatTrack, Signals
 
 SAMPLE_RATE = 16_000
@@ -26,6 +27,8 @@ _LOOKS_A_SECOND = 4
 # Novelty compares each second with at most this many others, spread evenly, so that cost grows in a straight line.
 _REFERENCES = 512
 _BLOCK = 4096
+# Red against green and yellow against blue, of blue, green and red.
+_OPPONENTS = np.array([[0, -1, 1], [-1, 0.5, 0.5]], np.float32)
 # With this many frames in a second, the largest change among them is left out of its motion: it may be a cut.
 _ROBUST_COUNT = 4
 
@@ -53,12 +56,16 @@ class PictureMeter:
         self._next_look_s = 0.0
         self._beats: dict[int, list[float]] = {}
 
-    def push(self, time_s: float, image: npt.NDArray[np.uint8]) -> None:
-        """Take the next frame: (h, w, 3) BGR, small."""
+    def push(self, time_s: float, image: npt.NDArray[np.uint8], steps: int = 1) -> None:
+        """Take the next frame.
+
+        image: (h, w, 3) BGR, small
+        steps: frames by which it comes after the last one that was pushed
+        """
         second = self._seconds.setdefault(int(time_s), _Second())
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
         if self._last is not None:
-            change = cv2.norm(grey, self._last, cv2.NORM_L1) / grey.size / 255
+            change = cv2.norm(grey, self._last, cv2.NORM_L1) / grey.size / 255 / steps ** GROWTH
             second.changes += 1
             second.change_sum += change
             second.change_max = max(second.change_max, change)
@@ -184,14 +191,12 @@ def _mean_change(second: _Second) -> float:
 
 def _facts(image: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """Sharpness, brightness, contrast and colourfulness of a picture."""
-    sharpness = math.log1p(float(cv2.Laplacian(grey, cv2.CV_64F).var()))
+    _, edges = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
     mean, deviation = cv2.meanStdDev(grey)
-    blue, green, red = (image[..., k].astype(np.float64) for k in range(3))
-    red_green, yellow_blue = red - green, (red + green) / 2 - blue
     # Hasler and Süsstrunk 2003, "Measuring colourfulness in natural images", equation 3.
-    spread = math.hypot(red_green.std(), yellow_blue.std())
-    shift = math.hypot(red_green.mean(), yellow_blue.mean())
-    return np.array([sharpness, mean[0, 0] / 255, deviation[0, 0] / 255, spread + 0.3 * shift])
+    shift, spread = cv2.meanStdDev(cv2.transform(image.astype(np.float32), _OPPONENTS))
+    return np.array([math.log1p(edges[0, 0] ** 2), mean[0, 0] / 255, deviation[0, 0] / 255,
+                     math.hypot(*spread.ravel()) + 0.3 * math.hypot(*shift.ravel())])
 
 
 def _descriptor(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -241,7 +241,7 @@ class Scan:
     """What one decode pass learned.
 
     duration_s: seconds from the first to the end of the last frame that could be decoded
-    frame_count: frames that could be decoded
+    frame_count: frames that were decoded; those that no other is built on may be left out
     scenes: they tile [0, duration_s)
     signals: per-second tracks
     frames: about `Settings.sample_fps` a second, and one for every scene of half a second or more, in time order

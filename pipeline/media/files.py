@@ -49,9 +49,9 @@ def folder_name(video: Path, taken: Collection[str] = (), *, windows: bool = sys
         stem = f"_{stem}" if _DEVICES.match(stem) else stem
     if not stem.strip("."):
         stem = "video"
-    known = {_alike(name) for name in taken}
+    known = {alike(name) for name in taken}
     name, number = stem, 1
-    while _alike(name) in known:
+    while alike(name) in known:
         number += 1
         name = f"{_cut(stem, _LONGEST_NAME - len(str(number)) - 1)}-{number}"
     return name
@@ -64,7 +64,7 @@ def _cut(text: str, most: int) -> str:
     return text
 
 
-def _alike(name: str) -> str:
+def alike(name: str) -> str:
     """The same for names that a disk may hold to be the same."""
     return unicodedata.normalize("NFC", name).casefold()
 

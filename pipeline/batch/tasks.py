@@ -1,0 +1,233 @@
+"""What a machine of a cluster does for one video: scan it, score and choose, render. Knows nothing of Ray.
+
+Each step starts from what shared storage holds and leaves its result there, so that any machine can do the next one,
+and that a step which is done again goes on from the last whole stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from pipeline.batch.shared import SharedStore, json_values
+from pipeline.batch.storage import Found, Place
+from pipeline.batch.work import DONE, SKIPPED, Item, Outcome, failure, outcome_of
+from pipeline.cache import STAGE_VERSIONS, sharing
+from pipeline.errors import Cancelled, InputError
+from pipeline.media.files import disk_error, working_folder
+from pipeline.plan import FILE_NAME, Plan
+from pipeline.progress import CancelToken, silent
+from pipeline.rendering import check_settings
+from pipeline.runner import REEL_NAME, analyse, choose, remake, scan
+from pipeline.settings import Settings
+from pipeline.types import VideoInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A video's work, as it travels.
+
+    out: folder for reels: a path that all machines see, or an address
+    store: folder for stages' results, likewise
+    own_cache: whether each machine keeps its cache where it likes, rather than where the settings say
+    stall_s: of storage, as in `Place`
+    """
+
+    item: Item
+    out: str
+    store: str
+    settings: Settings
+    own_cache: bool
+    stall_s: float
+
+    @property
+    def source(self) -> Place:
+        """The video."""
+        return Place(self.item.source, self.stall_s)
+
+    @property
+    def here(self) -> Settings:
+        """The settings on this machine."""
+        return replace(self.settings, cache_dir=Settings().cache_dir) if self.own_cache else self.settings
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A video whose scan lies in the store.
+
+    video: as measured; its path is that of the machine which did it
+    found: what storage said of the file
+    plan: what to render, where the scan's machine chose it, too; else None
+    """
+
+    video: VideoInfo
+    found: Found
+    plan: Plan | None = None
+
+
+def scan_step(work: Work, worker: str, cancel: CancelToken) -> Scanned | Outcome:
+    """Scan a video, unless its reel is there. Signals are scored at once: that is quicker than to send them around.
+
+    Raises Cancelled; what else goes wrong is the outcome.
+    """
+    try:
+        with _shared(work, worker, cancel):
+            found = _facts(work, cancel)
+            old = _finished(work, found, cancel)
+            if old is not None:
+                return replace(old, state=SKIPPED, worker=worker, took_s=0.0)
+            # What every video would fail over is told before the long scan.
+            check_settings(work.here)
+            with _video(work, found, cancel) as path:
+                video = scan(path, work.here, cancel=cancel)
+                plan = _planned(work, video, cancel) if work.settings.scorer == "signals" else None
+            return Scanned(video, found, plan)
+    except Cancelled:
+        raise
+    except Exception as error:
+        return _failed(work, error, worker)
+
+
+def score_step(work: Work, scanned: Scanned, worker: str, cancel: CancelToken) -> Scanned | Outcome:
+    """Score a scan from the store, and choose; the video itself is not read. As `scan_step`."""
+    try:
+        with _shared(work, worker, cancel):
+            return replace(scanned, plan=_planned(work, scanned.video, cancel))
+    except Cancelled:
+        raise
+    except Exception as error:
+        return _failed(work, error, worker)
+
+
+def render_step(work: Work, scanned: Scanned, worker: str, cancel: CancelToken) -> Outcome:
+    """Render what was chosen, and publish it. As `scan_step`."""
+    began = time.perf_counter()
+    try:
+        with _shared(work, worker, cancel) as store:
+            key = _key(work, scanned.found)
+            old = _finished(work, scanned.found, cancel)
+            if old is not None:
+                # Another worker had published it before it was lost.
+                return replace(old, worker=worker)
+            if _facts(work, cancel) != scanned.found:
+                raise InputError("has changed since it was scanned; run the command again", work.item.title)
+            store.making("render", key)
+            outcome = replace(_rendered(work, scanned, cancel), took_s=time.perf_counter() - began, worker=worker)
+            _record(work, key).write(json.dumps(outcome.to_json()).encode(), cancel)
+            store.made("render", key)
+            return outcome
+    except Cancelled:
+        raise
+    except Exception as error:
+        return _failed(work, error, worker)
+
+
+def _planned(work: Work, video: VideoInfo, cancel: CancelToken) -> Plan:
+    """What to show of a video whose scan is in the store."""
+    return choose(analyse(video.path, work.here, video=video, cancel=cancel), work.here)
+
+
+def _rendered(work: Work, scanned: Scanned, cancel: CancelToken) -> Outcome:
+    """Render into the folder for reels; where that isn't one of this machine, beside, and then put it there."""
+    assert scanned.plan is not None
+    out, item = Place(work.out, work.stall_s), work.item
+    with ExitStack() as stack:
+        path = stack.enter_context(_video(work, scanned.found, cancel))
+        folder = out.local or stack.enter_context(_beside(work))
+        video = replace(scanned.video, path=path.absolute())
+        plan = replace(scanned.plan, video=replace(scanned.plan.video, path=str(video.path)))
+        result = remake(plan, folder, work.here, name=item.name, video=video, report=silent, cancel=cancel)
+        plan = result.plan
+        if work.source.local is None:
+            # The copy that was read here goes; whoever renders the plan again puts the video beside it.
+            plan = replace(plan, video=replace(plan.video, path=path.name)).with_notes(source=item.source)
+            plan.write(result.reel.path.with_name(FILE_NAME))
+        outcome = outcome_of(item, DONE, plan, result.reel.path, result.reel.duration_s,
+                             tuple(str(path) for path in result.exports))
+        if out.local is None:
+            out.child(*item.name.split("/")).publish(folder / item.name, cancel, FILE_NAME)
+            outcome = replace(outcome, reel=_moved(outcome.reel or "", folder, out),
+                              exports=tuple(_moved(name, folder, out) for name in outcome.exports))
+    return outcome
+
+
+def _moved(path: str, folder: Path, out: Place) -> str:
+    """Where a file of `folder` is, once that was published."""
+    return out.child(*Path(path).relative_to(folder).parts).url
+
+
+@contextmanager
+def _shared(work: Work, worker: str, cancel: CancelToken) -> Iterator[SharedStore]:
+    """What is made while the block runs is shared."""
+    store = SharedStore(Place(work.store, work.stall_s), cancel, worker)
+    with sharing(store):
+        yield store
+
+
+@contextmanager
+def _beside(work: Work) -> Iterator[Path]:
+    """A folder on this machine for as long as the block runs."""
+    parent = work.here.cache_dir if work.here.cache else Path(tempfile.gettempdir())
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, parent) from error
+    with working_folder(parent) as folder:
+        yield folder
+
+
+@contextmanager
+def _video(work: Work, found: Found, cancel: CancelToken) -> Iterator[Path]:
+    """The video on this machine: where it is, if that is a path, else a copy for as long as the block runs."""
+    local = work.source.local
+    if local is not None:
+        yield local
+        return
+    with _beside(work) as folder:
+        # The file's name stands in messages, and its ending tells some demuxers what it is.
+        yield work.source.fetch(folder / PurePosixPath(found.name).name, cancel, found.size_bytes)
+
+
+def _facts(work: Work, cancel: CancelToken) -> Found:
+    """What storage says of the video."""
+    found = work.source.facts(cancel)
+    if found is None:
+        raise InputError("there is no such file; check its name, and that all machines see it", work.item.title)
+    return found
+
+
+def _key(work: Work, found: Found) -> str:
+    """What the reel of a video is noted under: all that it depends on."""
+    facts = [work.item.source, work.item.name, found.size_bytes, found.mark, work.settings.to_json(), STAGE_VERSIONS]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _record(work: Work, key: str) -> Place:
+    return Place(work.store, work.stall_s).child("reels", f"{key}.json")
+
+
+def _finished(work: Work, found: Found, cancel: CancelToken) -> Outcome | None:
+    """What came of a video before, if its reel and plan are still there; None otherwise."""
+    data = _record(work, _key(work, found)).read(cancel)
+    values = None if data is None else json_values(data)
+    if values is None:
+        return None
+    try:
+        outcome = Outcome.from_json(values)
+    except (KeyError, TypeError, ValueError):
+        return None
+    folder = Place(work.out, work.stall_s).child(*work.item.name.split("/"))
+    names = (REEL_NAME, FILE_NAME)
+    there = all((facts := folder.child(name).facts(cancel)) is not None and facts.size_bytes for name in names)
+    return outcome if there else None
+
+
+def _failed(work: Work, error: Exception, worker: str) -> Outcome:
+    """The outcome of a step over which `error` was raised."""
+    return replace(failure(work.item, error, work.here.cache_dir), worker=worker)

@@ -23,6 +23,7 @@ class Ended:
 
     status: its exit status
     seconds: from its start to its end, Python's own start and end included
+    cpu_s: seconds that it and its children kept a core busy; other programs on the machine change them least
     result: what the function returned; None for programs
     own_mb: its peak of resident memory
     child_mb: that of the largest of its children
@@ -31,6 +32,7 @@ class Ended:
 
     status: int
     seconds: float
+    cpu_s: float = 0.0
     result: Any = None
     own_mb: float = 0.0
     child_mb: float = 0.0
@@ -77,7 +79,8 @@ def _run(request: dict[str, Any], output: Path | None, timeout_s: float) -> Ende
         child.close()
     status = child.status or answer.get("status", 1)
     own, below = answer.get("peaks", (0, 0))
-    return Ended(status, seconds, answer.get("result"), own / 1e6, below / 1e6, _said(child, output))
+    return Ended(status, seconds, answer.get("cpu_s", 0.0), answer.get("result"), own / 1e6, below / 1e6,
+                 _said(child, output))
 
 
 def _said(child: PythonChild, output: Path | None) -> str:

@@ -27,9 +27,10 @@ def main() -> None:
     if "pipeline.sandbox" in sys.modules:
         # Children count once they have ended.
         sys.modules["pipeline.sandbox"].close_idle()
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     scale = 1 if sys.platform == "darwin" else 1024
-    answers.write(json.dumps({"status": status, "result": result, "peaks": [peak * scale for peak in peaks]}) + "\n")
+    answers.write(json.dumps({"status": status, "result": result, "peaks": [one.ru_maxrss * scale for one in used],
+                              "cpu_s": sum(one.ru_utime + one.ru_stime for one in used)}) + "\n")
     answers.flush()
     sys.exit(status)
 

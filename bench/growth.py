@@ -44,6 +44,7 @@ class Length:
 
     minutes: of video
     seconds: from the process's start to its end
+    cpu_s: seconds that it kept cores busy, which other programs change least
     stages: seconds of each
     way: in which the reel was rendered
     encoded: pictures that a model looked at; None where there is no model
@@ -52,6 +53,7 @@ class Length:
 
     minutes: float
     seconds: float
+    cpu_s: float
     stages: dict[str, float]
     way: str
     encoded: int | None
@@ -88,16 +90,17 @@ def measured(path: Path, minutes: float, model: str | None) -> Length:
     """A run in a process of its own, with nothing in its cache."""
     with tempfile.TemporaryDirectory() as folder:
         ended = fresh.call("bench.growth:whole_run", path=str(path), model=model, folder=folder)
-    return Length(minutes, ended.seconds, **ended.result, own_mb=ended.own_mb, child_mb=ended.child_mb)
+    return Length(minutes, ended.seconds, ended.cpu_s, **ended.result, own_mb=ended.own_mb, child_mb=ended.child_mb)
 
 
 def report(found: Sequence[Length]) -> str:
     """A row for each length, and how cost grows."""
-    rows = [["minutes", "seconds", "s a minute", *STAGES, "reel", "encoded", "own MB", "decoder MB"]]
+    rows = [["minutes", "seconds", "s a minute", "CPU s", *STAGES, "reel", "encoded", "own MB", "decoder MB"]]
     for one in found:
         stages = [f"{one.stages.get(stage, 0.0):.2f}" for stage in STAGES]
-        rows.append([f"{one.minutes:g}", f"{one.seconds:.1f}", f"{one.seconds / one.minutes:.2f}", *stages, one.way,
-                     "-" if one.encoded is None else f"{one.encoded:,}", f"{one.own_mb:.0f}", f"{one.child_mb:.0f}"])
+        rows.append([f"{one.minutes:g}", f"{one.seconds:.1f}", f"{one.seconds / one.minutes:.2f}",
+                     f"{one.cpu_s:.1f}", *stages, one.way, "-" if one.encoded is None else f"{one.encoded:,}",
+                     f"{one.own_mb:.0f}", f"{one.child_mb:.0f}"])
     return "\n".join([table(rows, words=()), *growth(found)])
 
 
@@ -115,6 +118,9 @@ def growth(found: Sequence[Length]) -> list[str]:
              f"cost of a minute, {names}: {minute:.2f} ({verdict(minute, MINUTE_BAR)})",
              f"peak memory, {names}: {memory:.2f} ({verdict(memory, MEMORY_BAR)}; "
              f"{_a_minute(found, 'own_mb')} MB a minute in the process, {_a_minute(found, 'child_mb')} below it)"]
+    busy = straight([one.minutes for one in found], [one.cpu_s for one in found])
+    lines.append(f"CPU time: R² {busy.r2:.4f}, {busy.slope:.2f} s a minute, {names} "
+                 f"{(last.cpu_s / last.minutes) / (first.cpu_s / first.minutes):.2f} a minute")
     for stage in ("scan", "score"):
         own = straight([one.minutes for one in found], [one.stages.get(stage, 0.0) for one in found])
         lines.append(f"{stage} alone: R² {own.r2:.4f}, {own.slope:.2f} s a minute and {own.start:.1f} s to start")

@@ -50,7 +50,7 @@ def test_a_bar_is_kept_or_not() -> None:
 
 def test_growth_tells_what_is_not_straight() -> None:
     def length(minutes: float, seconds: float, child_mb: float) -> Length:
-        return Length(minutes, seconds, {"scan": seconds - 1, "score": 1.0}, "copy", None, 100, child_mb)
+        return Length(minutes, seconds, 2 * seconds, {"scan": seconds - 1, "score": 1.0}, "copy", None, 100, child_mb)
 
     flat = growth([length(minutes, 4 * minutes, 200) for minutes in (5, 10, 20, 40)])
     assert "R² of a straight line 1.0000" in flat[0] and "against 5: 1.00 (at most 1.1: kept" in flat[1]

@@ -8,7 +8,7 @@ READY_DEV := $(VENV)/.ready-dev
 VIDEO ?= assets/sample.mp4
 OUT ?= out
 
-.PHONY: run reel setup test check lint types audit browser clean
+.PHONY: run reel setup test check lint types audit bench browser clean
 
 run: $(READY)
 	$(BIN)/python -m app ui
@@ -36,6 +36,11 @@ audit: $(READY)
 	  $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3'; }
 	$(VENV)/audit/bin/pip-audit --vulnerability-service osv --progress-spinner off --path "$$($(BIN)/python -c \
 	  'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+# Everything that bench/ measures, into bench/RESULTS.md: under an hour on two cores that do nothing else.
+# BENCH="--quick" only sees that all of it works; BENCH="--media DIR" measures on real clips, too.
+bench: $(READY_DEV)
+	$(BIN)/python -m bench.all $(BENCH)
 
 # The page's tests drive a real browser. Where there is none and this is root on Debian, as in CI, it is installed;
 # elsewhere those tests are skipped and say so.

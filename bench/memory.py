@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from bench.reporting import peak_mb
 from pipeline.media.probe import probe
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.plan import Plan, PlanVideo
@@ -55,12 +55,6 @@ def rendered(video: VideoInfo, plan: Plan, way: str, folder: Path) -> Reel:
     """The reel."""
     settings = Settings(render=way, encoder="x264", preset="ultrafast", crf=30)
     return render_reel(Order(video, plan, (), folder / "reel.mp4", settings, folder / "clips"), silent, CancelToken())
-
-
-def peak_mb(who: int) -> float:
-    """Peak of resident memory of this process, or of its largest child."""
-    peak = resource.getrusage(who).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def main() -> None:

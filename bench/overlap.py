@@ -93,7 +93,7 @@ def table(loaded: Loaded, video: VideoInfo, settings: Settings, rounds: int) -> 
         # Neither way is always the first.
         for way in (tuple(WAYS), tuple(reversed(WAYS)))[number % 2]:
             taken[way].append(run(loaded, video, settings, WAYS[way]))
-    print(f"{loaded.name} on {loaded.device} in {loaded.dtype}, {video.duration_s:.0f} s of "
+    print(f"{Path(loaded.name).name} on {loaded.device} in {loaded.dtype}, {video.duration_s:.0f} s of "
           f"{video.width}x{video.height} video, medians of {rounds}")
     print(f"{'encoded':8} {'scan s':>8} {'whole s':>8} {'ratio':>7} {'ahead':>6} {'idle':>6}")
     base = statistics.median(each.whole_s for each in taken["after"])

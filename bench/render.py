@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.reporting import paired_ratio, table
 from pipeline.media.probe import probe
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.plan import Plan, PlanVideo
@@ -143,17 +144,18 @@ def measured(video: VideoInfo, ways: Sequence[str], rounds: int, encoder: str) -
     return found
 
 
-def table(video: VideoInfo, found: dict[str, Measured]) -> None:
+def report(video: VideoInfo, found: dict[str, Measured]) -> None:
     """Prints a line for each way."""
     first = next(iter(found))
     print(f"{len(CLIPS)} clips of {video.duration_s:.0f} s of {video.width}x{video.height} {video.codec} at "
           f"{video.fps:.5g} frames a second, {video.size_bytes / 1e6:.0f} MB, on {os.cpu_count()} cores; "
           f"medians of {len(found[first].seconds)}")
-    print(f"{'way':8} {'seconds':>8} {'faster than ' + first:>20} {'MB':>7}  what was made")
-    base = statistics.median(found[first].seconds)
+    rows = [["way", "seconds", f"faster than {first}", "MB", "what was made"]]
     for way, result in found.items():
-        seconds = statistics.median(result.seconds)
-        print(f"{way:8} {seconds:8.2f} {base / seconds:18.1f} x {result.size_bytes / 1e6:7.1f}  {result.note}")
+        faster = paired_ratio(found[first].seconds, result.seconds)
+        rows.append([way, f"{statistics.median(result.seconds):.2f}", f"{faster:.1f} x",
+                     f"{result.size_bytes / 1e6:.1f}", result.note])
+    print(table(rows, words=(0, 4)))
 
 
 def main() -> None:
@@ -168,7 +170,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = options.video or generated_video(Path(folder) / "generated.mp4", options.seconds)
         video = probe(path)
-        table(video, measured(video, options.ways, options.runs, options.encoder))
+        report(video, measured(video, options.ways, options.runs, options.encoder))
 
 
 if __name__ == "__main__":

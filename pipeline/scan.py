@@ -37,6 +37,8 @@ from pipeline.types import Heard, Interval, SampledFrame, Scan, VideoInfo
 _SMALL_AREA = 320 * 180
 _JPEG_QUALITY = 90
 _REPORT_EVERY_S = 0.1
+# Of fewer frames a second each is needed: what happens between two would go unnoticed.
+_THINNED_FPS = 20.0
 # Small pictures that may wait to be measured.
 _FAR_BEHIND = 32
 
@@ -57,7 +59,8 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     with ThreadPoolExecutor(1, "sound") as beside:
         listening = beside.submit(_listen, video, stop)
         try:
-            for event in ahead(decode_pictures(video, cancel, settings.limits, thin=True)):
+            thin = video.fps >= _THINNED_FPS
+            for event in ahead(decode_pictures(video, cancel, settings.limits, thin=thin)):
                 if isinstance(event, Picture):
                     eye.push(event)
                     if time.monotonic() - told_at > _REPORT_EVERY_S:

@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode, SceneDetector, ThresholdDetector
 from scenedetect.common import Timecode
+from scenedetect.stats_manager import StatsManager
 
 from pipeline.settings import Settings
 from pipeline.types import Scene
@@ -74,6 +76,21 @@ class Loose:
     after_s: float
 
 
+class _Newest(StatsManager):  # type: ignore[misc]
+    """Has the detector tell what it measured of the last frame, and keeps no more than that.
+
+    ratio: how many times its neighbours a change was
+    """
+
+    ratio = 0.0
+
+    def set_metrics(self, timecode: int | FrameTimecode, metric_kv_dict: dict[str, Any]) -> None:
+        """Take what was measured."""
+        for key, value in metric_kv_dict.items():
+            if key.startswith("adaptive_ratio"):
+                self.ratio = value
+
+
 class CutFinder:
     """Takes frames in order and gives the scenes at the end; remembers only the last few frames.
 
@@ -100,7 +117,8 @@ class CutFinder:
         self.steps = self._passed = 0
         self._recent: deque[_Seen] = deque(maxlen=2 * _REACH + (_REPEATS + 1) * _WINDOW)
         self._glimpsed: deque[_Seen] = deque(maxlen=_REMEMBERED)
-        self._waiting: list[float] = []
+        self._hard.stats_manager = self._newest = _Newest()
+        self._waiting: list[tuple[float, bool]] = []
         self._repeats = 0
         self._fed_s = -1.0
         self._cuts: list[float] = []
@@ -127,7 +145,8 @@ class CutFinder:
         if not 0 < self._repeats <= _REPEATS or time_s - self._fed_s >= _STILL_S:
             self._fed_s = time_s
             self._hard.adaptive_threshold = self._ratio()
-            self._waiting += [cut.seconds for cut in self._hard.process_frame(code, image)]
+            self._waiting += [(cut.seconds, self._newest.ratio >= self._settings.cut_ratio)
+                              for cut in self._hard.process_frame(code, image)]
         # The detector compares the mean of what it is shown with its threshold. The mean of the whole picture would
         # call a lit face in the dark "black", so it is shown the level that nearly all pixels stay under, or over.
         ranks = [int(share * seen.tiny.size) for share in (_BLANK_SHARE, 1 - _BLANK_SHARE)]
@@ -174,18 +193,19 @@ class CutFinder:
         """Judge the cuts whose aftermath has been seen."""
         frames = list(self._recent)
         undecided = []
-        for cut in self._waiting:
+        for cut, sure in self._waiting:
             at = next((i for i, frame in enumerate(frames) if frame.time_s >= cut - 1e-5), len(frames) - 1)
             if len(frames) - at < _REACH and not final:
-                undecided.append(cut)
-            elif self._is_cut(frames, at):
+                undecided.append((cut, sure))
+            elif self._is_cut(frames, at) and (sure or self._stands_out(frames, at)):
                 self._cuts.append(self._place(frames[at - 1], frames[at]))
         self._waiting = undecided
 
     def _ratio(self) -> float:
         """How many times its neighbours a change must be for the detector to propose a cut.
 
-        Changes between frames that are further apart drown a cut more; `_stands_out` has the last word there.
+        Changes between frames that are further apart drown a cut more; there, `_stands_out` judges what is below the
+        ratio that counts otherwise.
         """
         near = list(self._recent)[-2 * _WINDOW - 1:]
         thin = any(seen.steps > 1 for seen in near)
@@ -212,13 +232,10 @@ class CutFinder:
         if max(before[-1].brightness, after[0].brightness) < self._settings.fade_level:
             return False
         lasting = min(_difference(a, b) for a in before for b in after)
-        return lasting >= _LASTING_SHARE * _difference(before[-1], after[0]) and self._stands_out(frames, at)
+        return lasting >= _LASTING_SHARE * _difference(before[-1], after[0])
 
     def _stands_out(self, frames: list[_Seen], at: int) -> bool:
-        """Whether the change into frame `at` is as sudden as it looks from one to the next of frames further apart."""
-        around = frames[max(1, at - _WINDOW):at + _WINDOW + 1]
-        if all(seen.steps == 1 for seen in around):
-            return True
+        """Whether the change into frame `at` is sudden among all frames, of which only some are pushed."""
         row = self._row(frames[at - 1], frames[at])
         changes = [_difference(a, b) for a, b in pairwise(row)]
         jump = max(changes)

@@ -108,7 +108,7 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the video was decoded again")
     monkeypatch.setattr(pipeline.runner, "scan_video", refuse)
-    monkeypatch.setattr(pipeline.media.frames, "decode", refuse)
+    monkeypatch.setattr(pipeline.media.frames, "decode_pictures", refuse)
 
 
 def test_another_target_decodes_nothing_for_analysis(tmp_path: Path, video: Path, settings: Settings,

@@ -75,6 +75,7 @@ CALLS = (
     _call("memory", "--clips 20", "--clips 2"),
     _call("memory", "--clips 200", "--clips 4"),
     _call("vlm", "", "--seconds 10 --ways default again"),
+    _call("overlap", "", "--size tiny --seconds 10 --rounds 1"),
     _call("planted", "--seeds 5", "--seeds 1 --minutes 3"),
     _call("robustness", f"{SMALL} --count 300", f"{SMALL} --count 8"),
     _call("crowd", "--visitors 20 --seconds 120", "--visitors 3 --seconds 10"),

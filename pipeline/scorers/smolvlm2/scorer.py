@@ -74,7 +74,7 @@ class SmolVLM2Scorer:
         # What is asked for is looked for here; the signals need not say that they can't.
         measured = self._signals.score(scan, segments, replace(settings, query=None), silent, cancel)
         vlm = SmolVLM(self.model(settings, report, cancel))
-        with vlm.stopping(cancel):
+        with vlm.loaded.held(report, cancel), vlm.stopping(cancel):
             return _Run(vlm, scan, measured, settings, report, cancel).score(segments)
 
 

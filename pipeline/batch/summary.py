@@ -45,7 +45,7 @@ def csv_text(outcomes: Sequence[Outcome], out: Path) -> str:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for outcome in outcomes:
-        moments = "; ".join(f"{clock(clip.start_s)} - {clock(clip.end_s)} {clip.description}".rstrip()
+        moments = " | ".join(f"{clock(clip.start_s)} - {clock(clip.end_s)} {clip.description}".rstrip()
                             for clip in outcome.moments)
         reel = _beside(outcome.reel, out)
         plan = f"{reel.rpartition('/')[0]}/{FILE_NAME}" if reel else ""
@@ -53,7 +53,7 @@ def csv_text(outcomes: Sequence[Outcome], out: Path) -> str:
             cell(outcome.item.title), cell(outcome.item.source), outcome.state, cell(outcome.message), cell(reel),
             cell(plan), f"{outcome.video_s:.3f}" if outcome.video_s else "",
             f"{outcome.reel_s:.3f}" if outcome.reel_s else "", len(outcome.clips) or "", cell(moments),
-            cell("; ".join(Path(name).name for name in outcome.exports)), cell("; ".join(outcome.warnings)),
+            cell(" | ".join(Path(name).name for name in outcome.exports)), cell(" | ".join(outcome.warnings)),
             f"{outcome.took_s:.1f}"])
     return text.getvalue()
 

@@ -53,7 +53,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line
 
 @shell.command()
 def reel(
-    videos: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="Videos to make reels of.")],
+    videos: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="Videos, and folders of videos.")],
     out: Annotated[str, typer.Option("-o", "--out", help="Folder for the results.")],
     target: Annotated[float | None, typer.Option(metavar="SECONDS", help="Length of the reel at most.")] = None,
     scorer: Annotated[str | None, typer.Option(help="auto, smolvlm2 or signals.")] = None,
@@ -77,7 +77,8 @@ def reel(
     detail: Annotated[str | None, typer.Option(help="How closely SmolVLM2 looks: fast, balanced or full.")] = None,
     cluster: Annotated[str | None, typer.Option(
         metavar="auto|HOST:PORT", help="Share the work out with Ray; VIDEO and OUT may be folders' addresses.")] = None,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help="Videos at work at once on a cluster.")] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help="Videos at work at once.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Make anew what an earlier run has made.")] = False,
     gpu_share: Annotated[float | None, typer.Option(metavar="SHARE", help="Of a GPU, for each model there.")] = None,
     cluster_store: Annotated[str | None, typer.Option(
         metavar="DIR_OR_URL", help="Where machines keep stages' results for each other; in OUT by default.")] = None,
@@ -86,7 +87,10 @@ def reel(
     cache_max_gb: CacheMaxGb = None,
     json: Json = False,
 ) -> None:
-    """Make a highlight reel of each VIDEO: OUT/<name>/reel.mp4 and plan.json."""
+    """Make a highlight reel of each VIDEO, and of each in folders: OUT/<name>/reel.mp4 and plan.json.
+
+    Of several there are also OUT/summary.html and summary.csv, and what an earlier run has made is left alone.
+    """
     settings = _settings(preset, target_s=target, scorer=scorer, model=model, query=query, render=render_mode,
                          aspect=aspect, framing=framing, captions=captions, speech_model=speech_model,
                          speech_language=speech_language, export=_names(export), device=device, detail=detail,
@@ -96,16 +100,20 @@ def reel(
                          **_kept(no_cache, cache_dir, cache_max_gb))
     console = JsonConsole() if json else RichConsole()
     if cluster is not None:
+        if again:
+            raise SettingsError("isn't for clusters; choose another folder for the results", "--again")
         _on_cluster(videos, out, settings, console, address=cluster, jobs=jobs, gpu_share=gpu_share,
                     store=cluster_store)
         return
-    paths = [Path(video) for video in videos]
-    work = [
-        (path.name, lambda console, token, path=path, name=name: make_reel(
-            path, settings, out, name=name, report=console.progress, cancel=token))
-        for path, name in zip(paths, _folder_names(paths), strict=True)
-    ]
-    _run(work, console, settings)
+    if len(videos) > 1 or Path(videos[0]).is_dir():
+        _here(videos, out, settings, console, jobs, again)
+        return
+    path = Path(videos[0])
+
+    def work(console: Console, token: CancelToken) -> Any:
+        return make_reel(path, settings, out, report=console.progress, cancel=token)
+
+    _run([(path.name, work)], console, settings)
 
 
 @shell.command("render")
@@ -212,20 +220,32 @@ def _run(jobs: Iterable[tuple[str, Callable[[Console, CancelToken], Any]]], cons
         raise typer.Exit(FAULT if any(status == FAULT for _, status in failed) else BAD_INPUT)
 
 
+def _here(videos: list[str], out: str, settings: Settings, console: Console, jobs: int | None, again: bool) -> None:
+    """Make many reels on this machine, and exit with the worst of their statuses."""
+    from app.many import make_here
+
+    _many(lambda token: make_here(videos, out, settings, console, token, jobs, again), console, settings)
+
+
 def _on_cluster(videos: list[str], out: str, settings: Settings, console: Console, **given: Any) -> None:
     """Have a cluster make the reels, and exit with the worst of their statuses."""
     from app.clusters import make_all
     from pipeline.batch.cluster import ClusterSettings
 
+    def make(token: CancelToken) -> list[Outcome]:
+        cluster = ClusterSettings(**{name: value for name, value in given.items() if value is not None})
+        return make_all(videos, out, settings, cluster, console, token)
+
+    _many(make, console, settings)
+
+
+def _many(make: Callable[[CancelToken], list[Outcome]], console: Console, settings: Settings) -> None:
+    """Make many reels, and exit with the worst of their statuses."""
     token = CancelToken()
     _cancel_on_signals(token)
     outcomes: list[Outcome] = []
-
-    def work() -> None:
-        cluster = ClusterSettings(**{name: value for name, value in given.items() if value is not None})
-        outcomes.extend(make_all(videos, out, settings, cluster, console, token))
-
-    status = _attempted("", work, console, settings)
+    status = _attempted("", lambda: outcomes.extend(make(token)), console, settings,
+                        "what is done stays done; the same command goes on from there")
     if status == DONE:
         failed = [outcome for outcome in outcomes if outcome.state == FAILED]
         status = DONE if not failed else FAULT if any(outcome.fault for outcome in failed) else BAD_INPUT
@@ -244,12 +264,13 @@ def _attempt(subject: str, work: Callable[[Console, CancelToken], Any], console:
     return _attempted(subject, once, console, settings)
 
 
-def _attempted(subject: str, work: Callable[[], None], console: Console, settings: Settings) -> int:
+def _attempted(subject: str, work: Callable[[], None], console: Console, settings: Settings,
+               left: str = "nothing was left behind") -> int:
     """Do something, show what goes wrong, and return the exit status."""
     try:
         work()
     except Cancelled:
-        console.error(subject, "cancelled; nothing was left behind")
+        console.error(subject, f"cancelled; {left}")
         return CANCELLED
     except FFmpegError as error:
         console.error(subject, _log_fault(error.message, settings.cache_dir))
@@ -302,14 +323,6 @@ def _stretch(text: str, option: str) -> tuple[float, float]:
     start_s, end_s = (sum(float(unit) * 60 ** n for n, unit in enumerate(reversed(clock.split(":"))))
                       for clock in found.groups())
     return start_s, end_s
-
-
-def _folder_names(videos: list[Path]) -> list[str]:
-    """A folder for each video: its stem, numbered where two share one."""
-    names: list[str] = []
-    for path in videos:
-        names.append(folder_name(path, names))
-    return names
 
 
 def _folder_of(plan_file: Path, plan: Plan) -> str | None:

@@ -21,12 +21,17 @@ def make_all(sources: Sequence[str], out: str, settings: Settings, cluster: Clus
     with console.running(sources[0]):
         items = items_of([videos_at(source, out, cancel, cluster.stall_s) for source in sources], sources)
         outcomes = reels_on_cluster(items, out, settings, cluster, console.outcome, console.progress, cancel)
+    tell_failed(outcomes, console)
+    return outcomes
+
+
+def tell_failed(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Say in one line which of many videos failed, if any did."""
     failed = [outcome.item.title for outcome in outcomes if outcome.state == FAILED]
     if failed and len(outcomes) > 1:
         named = ", ".join(failed[:5]) + (" and others" if len(failed) > 5 else "")
         console.error("", f"{len(failed)} of {len(outcomes)} videos failed: {named}; run the command again for what is "
                           "left")
-    return outcomes
 
 
 def items_of(found: Sequence[Sequence[Item]], sources: Sequence[str]) -> list[Item]:

@@ -3,7 +3,8 @@
     from pipeline import Settings, make_reel
     result = make_reel("match.mp4", Settings(target_s=60), out_dir="out", report=print)
 
-or in three steps, between which a plan can be edited: `analyse`, `choose`, `render`. It prints nothing, imports no
+or in three steps, between which a plan can be edited: `analyse`, `choose`, `render`; a whole folder by `make_reels`. It
+prints nothing, imports no
 user interface, and loads neither torch nor transformers until a model is asked for.
 """
 
@@ -13,6 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.batch.local import BatchProgress, make_reels
+    from pipeline.batch.work import Outcome
     from pipeline.errors import (
         Cancelled,
         FFmpegError,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Analysis",
+    "BatchProgress",
     "CancelToken",
     "Cancelled",
     "Clip",
@@ -38,6 +42,7 @@ __all__ = [
     "InputError",
     "Limits",
     "ModelError",
+    "Outcome",
     "OutputError",
     "Plan",
     "PlanError",
@@ -52,6 +57,7 @@ __all__ = [
     "analyse",
     "choose",
     "make_reel",
+    "make_reels",
     "read_plan",
     "remake",
     "render",
@@ -59,6 +65,8 @@ __all__ = [
 
 # Where each name lives. It is fetched when it is first used: processes of ours that need one room needn't load all.
 _HOMES = {
+    "pipeline.batch.local": ("BatchProgress", "make_reels"),
+    "pipeline.batch.work": ("Outcome",),
     "pipeline.errors": ("Cancelled", "FFmpegError", "InputError", "ModelError", "OutputError", "PlanError",
                         "SettingsError", "SmolReelError"),
     "pipeline.plan": ("Plan", "read_plan"),

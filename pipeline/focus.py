@@ -69,14 +69,14 @@ class _Step:
 
 @dataclass(slots=True)
 class FocusMeter:
-    """Takes frames in order; keeps two small grids for each step of time and of the frames only the last.
+    """Takes frames in order; keeps five numbers for each step of time and of the frames only the last.
 
     rotation_deg, mirrored: how the picture has to be turned, as in VideoInfo; boxes are in the upright one
     """
 
     rotation_deg: int = 0
     mirrored: bool = False
-    _maps: dict[int, tuple[Grid, float]] = field(default_factory=dict)
+    _rows: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict)
     _step: _Step = field(default_factory=_Step)
     _index: int = -1
     _last: _Bytes | None = None
@@ -107,16 +107,15 @@ class FocusMeter:
         rows = np.empty((count, 5))
         row = np.array([0.5, 0.5, 1.0, 1.0, 0.0])
         for i in range(count):
-            if i in self._maps:
-                grid, weight = self._maps[i]
-                row = np.array([*box_of(upright(grid, self.rotation_deg, self.mirrored)), weight])
+            row = self._rows.get(i, row)
             rows[i] = row
         return rows
 
     def _close(self) -> None:
-        """Turn the sums of the step that ends into its map."""
+        """Turn the sums of the step that ends into its row."""
         if self._step.texture is not None and self._step.salient is not None:
-            self._maps[self._index] = _activity(self._step, self._step.texture, self._step.salient)
+            grid, weight = _activity(self._step, self._step.texture, self._step.salient)
+            self._rows[self._index] = np.array([*box_of(upright(grid, self.rotation_deg, self.mirrored)), weight])
         self._step = _Step()
 
 

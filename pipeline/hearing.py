@@ -81,7 +81,11 @@ class Ear:
         """Measure the block and go on to the next, which begins with the end of this one as its run-up."""
         fresh = self._block[_RUN_UP:]
         self._powers.append((fresh.reshape(-1, _LEVEL) ** 2).mean(axis=1))
-        voices = np.asarray(_detector()(self._block.copy()), dtype=np.float32).reshape(-1)
+        if self._block.any():
+            voices = np.asarray(_detector()(self._block.copy()), dtype=np.float32).reshape(-1)
+        else:
+            # Damaged files claim hours in which they hold nothing.
+            voices = np.zeros(len(self._block) // _WINDOW, dtype=np.float32)
         self._voices.append(voices[_RUN_UP // _WINDOW:])
         self._block[:_RUN_UP] = self._block[-_RUN_UP:]
         self._block[_RUN_UP:] = 0

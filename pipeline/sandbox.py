@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import errors, wire
+from pipeline.cores import sharers
 from pipeline.errors import Cancelled, FFmpegError, InputError, SmolReelError
 from pipeline.media.files import disk_error, sweep, working_file
 from pipeline.media.limits import for_encoding, needs_memory
@@ -182,7 +183,7 @@ def _ask(request: Mapping[str, Any], limits: Limits, subject: str, tell: Tell, c
     take: told the time and the name of each frame that the other side puts aside
     """
     cancel.check()
-    line = json.dumps({**request, "at": _here()}).encode()
+    line = json.dumps({**request, "at": _here(), "sharers": sharers()}).encode()
     worker = _POOL.take()
     # One that waited may have gone home this very moment.
     if not worker.child.send(line):
@@ -342,7 +343,7 @@ class _Pool:
         """Let it wait for more to do, unless it has done enough."""
         worker.uses += 1
         with self._lock:
-            if worker.uses < _MOST_USES and len(self._idle) < _MOST_IDLE:
+            if worker.uses < _MOST_USES and len(self._idle) < max(_MOST_IDLE, sharers()):
                 self._idle.append(worker)
                 return
         worker.child.close()

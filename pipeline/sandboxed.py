@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline import wire
+from pipeline.cores import share_with
 from pipeline.errors import FFmpegError, SmolReelError
 from pipeline.media.probe import probe
 from pipeline.media.process import end_group, keep_in_group, limit_memory
@@ -151,6 +152,7 @@ def _carry_out(request: Mapping[str, Any], desk: _Desk, voice: _Voice) -> None:
         for module in _NEEDS[do]:
             importlib.import_module(module)
         limit_memory(limits.memory_mb)
+        share_with(request.get("sharers", 1))
         voice.say(beat=True)
         voice.say(result=_result(request, limits, desk, voice))
     except SmolReelError as error:

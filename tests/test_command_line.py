@@ -109,7 +109,7 @@ def test_two_videos_of_one_name(tmp_path: Path, video: Path) -> None:
     (tmp_path / "other").mkdir()
     other = write_video(tmp_path / "other" / video.name, [textured(3)] * 100)
     assert run("reel", video, other, "-o", tmp_path / "out", "--target", "5").returncode == 0
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"my clip", "my clip-2"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"my clip", "my clip-2", "summary.csv", "summary.html"}
     first = (tmp_path / "out" / "my clip" / "reel.mp4").read_bytes()
     done = run("render", tmp_path / "out" / "my clip-2" / "plan.json", "-o", tmp_path / "out")
     assert done.returncode == 0 and (tmp_path / "out" / "my clip" / "reel.mp4").read_bytes() == first

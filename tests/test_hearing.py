@@ -116,3 +116,11 @@ def test_silence_and_noise_hold_no_speech() -> None:
     noise = np.random.default_rng(1).normal(0, 0.1, 5 * RATE).astype(np.float32)
     assert heard(np.zeros(5 * RATE, np.float32)) == Heard() and heard(noise).phrases == ()
     assert Ear().finish(3.0)[0] == Heard()
+
+
+def test_hours_in_which_nothing_is_recorded_are_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: np.ndarray) -> None:
+        raise AssertionError("silence was listened to")
+    monkeypatch.setattr("pipeline.hearing._detector", lambda: refuse)
+    heard, level = Ear().finish(3 * 3600)
+    assert heard.phrases == () and len(level) == 3 * 3600 * 100 and level.max() <= -70

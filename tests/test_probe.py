@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from bench.robustness import mutation, small_files
 from pipeline.errors import Cancelled, InputError
 from pipeline.media.probe import probe
 from pipeline.progress import CancelToken
@@ -140,3 +141,11 @@ def test_cancelling(tmp_path: Path) -> None:
     token.cancel()
     with pytest.raises(Cancelled):
         probe(write_video(tmp_path / "a.mp4", [textured(0)] * 5), token)
+
+
+def test_a_track_that_begins_midway_is_passed_over(media: Path, tmp_path: Path) -> None:
+    # One of the damaged files that `bench.robustness` makes; PyAV has an IndexError for it.
+    source, _, data = mutation(small_files(media), seed=7, number=1872)
+    assert source.name == "vp6_112x80.flv"
+    (tmp_path / "midway.flv").write_bytes(data)
+    assert probe(tmp_path / "midway.flv").frame_count > 100

@@ -105,8 +105,9 @@ def find(sources: Iterable[str | Path], out: str | Path, settings: Settings, can
                                                                               "name one that holds some"))
     items = _named(walk.seen)
     first = _first_of_each(walk.seen, cancel, tell)
-    others = [Outcome(items[n], DUPLICATE, f"the same as {items[same].title}") for n, same in enumerate(first)
-              if same != n]
+    others = [Outcome(items[n], DUPLICATE, f"the same as {items[same].title}",
+                      reel=str(Path(out) / items[same].name / REEL_NAME))
+              for n, same in enumerate(first) if same != n]
     return Found(tuple(item for n, item in enumerate(items) if first[n] == n), (*walk.problems, *others), walk.passed)
 
 

@@ -26,7 +26,7 @@ from pipeline.errors import FFmpegError
 from pipeline.export.material import Material
 from pipeline.export.placing import Window, windows
 from pipeline.media.files import appearing, working_folder
-from pipeline.media.opening import open_media
+from pipeline.media.opening import demux, open_media
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken
 
@@ -125,7 +125,7 @@ def read_index(reel: Path, cancel: CancelToken) -> Index:
     with open_media(reel, reel.name) as container:
         stream = container.streams.video[0]
         packets = []
-        for packet in container.demux(stream):
+        for packet in demux(container, stream):
             cancel.check()
             if packet.size and packet.pts is not None:
                 packets.append(Packet(packet.pts, packet.is_keyframe))
@@ -184,7 +184,7 @@ def _copy(pictures: av.container.InputContainer, stream: av.VideoStream, out: av
     if wanted is not None:
         pictures.seek(wanted[0], stream=stream)
     left = len(wanted) if wanted is not None else -1
-    for packet in pictures.demux(stream):
+    for packet in demux(pictures, stream):
         cancel.check()
         if not packet.size or packet.pts is None or packet.dts is None:
             continue

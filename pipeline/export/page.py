@@ -62,8 +62,8 @@ def page(material: Material, shown: Sequence[Window], thumbs: Sequence[Picture],
     thumbs: three pictures a clip, in order
     poster: what stands in the player before it plays
     """
-    name = _text(material.video.path.name)
-    reel = _text(quote(material.reel.path.name))
+    name = escaped(material.video.path.name)
+    reel = escaped(quote(material.reel.path.name))
     cards = "\n".join(_card(window, number, thumbs[3 * number - 3:3 * number], reel, material.plan)
                       for number, window in enumerate(shown, start=1))
     return f"""<!DOCTYPE html>
@@ -107,10 +107,10 @@ def _facts(material: Material) -> str:
     if scorer.name == "signals":
         facts.append("scored by picture and sound")
     elif scorer.model:
-        facts.append(f"scored by {_text(Path(scorer.model).name)}")
+        facts.append(f"scored by {escaped(Path(scorer.model).name)}")
     query = material.plan.settings.get("query")
     if isinstance(query, str) and query.strip():
-        facts.append(f"looking for \u201c{_text(query)}\u201d")
+        facts.append(f"looking for \u201c{escaped(query)}\u201d")
     return " \u00b7 ".join(facts)
 
 
@@ -120,7 +120,7 @@ def _plot(material: Material, shown: Sequence[Window]) -> str:
     curve = _curve(material.plan, length_s)
     scenes = "".join(f"M{_x(scene.start_s, length_s)} 0V{_HEIGHT}" for scene in material.plan.scenes[1:])
     chosen = "".join(
-        f'<g><title>{number}: {_text(title(window.clip, number))}</title>{_band(window.clip, length_s)}</g>'
+        f'<g><title>{number}: {escaped(title(window.clip, number))}</title>{_band(window.clip, length_s)}</g>'
         for number, window in enumerate(shown, start=1))
     ticks = "".join(f"<span>{clock(length_s * i / (_TICKS - 1))}</span>" for i in range(_TICKS))
     return f"""<div class="panel">
@@ -183,13 +183,13 @@ def _card(window: Window, number: int, thumbs: Sequence[Picture], reel: str, pla
     # The first frame's own time, rounded down, would show the last one of the clip before.
     at = f"{window.start_s + 0.0005:.3f}"
     score = "" if clip.score is None else f'<span class="score">{clip.score:.2f}</span>'
-    why = f'<p class="why quiet">{_text(clip.reason)}</p>' if clip.reason.strip() else ""
+    why = f'<p class="why quiet">{escaped(clip.reason)}</p>' if clip.reason.strip() else ""
     return f"""<li class="clip">
 <a class="strip" href="{reel}#t={at}" data-at="{at}" aria-label="Play clip {number}">{pictures}</a>
 <div class="words">
 <div class="when"><b>{number}</b><a href="{reel}#t={at}" data-at="{at}">{clock(clip.start_s)} \u2013 \
 {clock(clip.end_s)}</a>{score}</div>
-<p class="what">{_text(title(clip, number, 400))}</p>
+<p class="what">{escaped(title(clip, number, 400))}</p>
 {why}{_parts(clip, plan)}
 </div>
 </li>"""
@@ -201,8 +201,8 @@ def _parts(clip: Clip, plan: Plan) -> str:
     if segment is None or not segment.parts:
         return ""
     rows = "".join(
-        f'<dt>{_text(_PARTS.get(name, name))}</dt><dd class="bar"><i style="width:{100 * min(1, max(0, value)):.0f}%">'
-        f"</i></dd><dd>{value:.2f}</dd>"
+        f'<dt>{escaped(_PARTS.get(name, name))}</dt><dd class="bar">'
+        f'<i style="width:{100 * min(1, max(0, value)):.0f}%"></i></dd><dd>{value:.2f}</dd>'
         for name, value in sorted(segment.parts.items(), key=lambda part: -part[1]))
     return f"<details><summary>What the score is made of</summary><dl>{rows}</dl></details>"
 
@@ -217,7 +217,7 @@ def _notes(plan: Plan) -> str:
     """The run's warnings."""
     if not plan.warnings:
         return ""
-    return '<ul class="notes">' + "".join(f"<li>{_text(warning)}</li>" for warning in plan.warnings) + "</ul>"
+    return '<ul class="notes">' + "".join(f"<li>{escaped(warning)}</li>" for warning in plan.warnings) + "</ul>"
 
 
 def _data_uri(picture: Picture) -> str:
@@ -225,6 +225,6 @@ def _data_uri(picture: Picture) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg(picture)).decode()}"
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """A text as it may stand in the page or between quotes in a tag."""
     return escape(one_line(text))

@@ -53,11 +53,11 @@ def csv_text(timeline: Timeline, placed: Sequence[Placed]) -> str:
             code(timeline.source_start + cut.source_in), code(timeline.source_start + cut.source_out),
             f"{place.start_s:.3f}", f"{place.end_s:.3f}", code(round(place.start_s * rate)),
             code(round(place.end_s * rate)), "" if clip.score is None else f"{clip.score:.3f}",
-            _cell(clip.description), _cell(clip.reason)])
+            cell(clip.description), cell(clip.reason)])
     return out.getvalue()
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """A text that no spreadsheet takes for a formula: an apostrophe in front makes it text."""
     text = "\n".join(lines_of(text))
     return f"'{text}" if text.startswith(_FORMULA) else text

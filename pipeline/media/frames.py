@@ -21,7 +21,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from pipeline.media.colour import to_sdr
 from pipeline.media.limits import check_picture
-from pipeline.media.opening import open_media
+from pipeline.media.opening import demux, open_media
 from pipeline.media.thinning import Thinned, Thinner
 from pipeline.progress import CancelToken
 from pipeline.settings import Limits
@@ -101,7 +101,7 @@ def decode_pictures(video: VideoInfo, cancel: CancelToken, limits: Limits | None
     with open_media(video.path, video.path.name) as container:
         stream = cast("VideoStream", container.streams[video.video_stream])
         pictures = _PictureDecoder(stream, video, limits or Limits(), thin=thin, measured=thin)
-        packets = container.demux(stream)
+        packets = demux(container, stream)
         while True:
             cancel.check()
             try:
@@ -128,7 +128,7 @@ def decode_sound(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Ite
         return
     with open_media(video.path, video.path.name) as container:
         decoder = SoundDecoder(sample_rate, video.origin_s)
-        packets = container.demux(container.streams[video.audio_stream])
+        packets = demux(container, container.streams[video.audio_stream])
         reached_s = 0.0
         while True:
             cancel.check()
@@ -157,7 +157,7 @@ def decode_stretch(video: VideoInfo, start_s: float, end_s: float, cancel: Cance
         pictures = _PictureDecoder(stream, video, limits, measured=True)
         try:
             container.seek(math.floor((start_s + video.origin_s) / float(stream.time_base or 1)), stream=stream)
-            for packet in container.demux(stream):
+            for packet in demux(container, stream):
                 cancel.check()
                 for event in pictures.push(packet):
                     if event.time_s > end_s:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import av
 import av.container
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.media.opening import open_media
+from pipeline.media.opening import demux, open_media
 from pipeline.progress import CancelToken
 
 # As long as a listener's ear takes to judge (ITU-R BS.1770's blocks).
@@ -79,7 +80,7 @@ def _powers(container: av.container.InputContainer, stream: av.AudioStream, canc
     held = np.zeros(0)
     # The channels as they are: in a downmix, what they have apart from one another would count less.
     resampler = av.AudioResampler("fltp", None, _RATE)
-    packets = container.demux(stream)
+    packets = cast("Iterator[av.Packet[av.AudioStream]]", demux(container, stream))
     while True:
         cancel.check()
         try:

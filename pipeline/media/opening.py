@@ -6,10 +6,11 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import av.container
+import av.stream
 
 from pipeline.errors import InputError
 from pipeline.media.references import refuse_references
@@ -71,6 +72,19 @@ def open_media(path: Path, subject: str, kind: Literal["video", "audio"] = "vide
             yield container
     except av.error.FFmpegError as error:
         raise InputError(_why_not(path, error, kind), subject) from error
+
+
+def demux(container: av.container.InputContainer, *streams: av.stream.Stream) -> Iterator[av.Packet[Any]]:
+    """The packets of some of a file's streams, in file order; the last of each is empty.
+
+    Containers such as FLV may begin another stream midway, of which PyAV makes an IndexError: it is passed over.
+    """
+    while True:
+        try:
+            yield from container.demux(*streams)
+        except IndexError:
+            continue
+        return
 
 
 def _why_not(path: Path, error: av.error.FFmpegError, kind: str) -> str:

@@ -11,7 +11,7 @@ import av
 import av.container
 
 from pipeline.media.h264 import nal_length_bytes, starts_decoding
-from pipeline.media.opening import open_media
+from pipeline.media.opening import demux, open_media
 from pipeline.progress import CancelToken
 from pipeline.types import VideoInfo
 
@@ -85,7 +85,7 @@ class PacketReader:
         reached = {stream.index: False for stream in streams}
         first = True
         self._container.seek(max(0, int(from_s * av.time_base)))
-        for packet in self._container.demux(*streams):
+        for packet in demux(self._container, *streams):
             self._cancel.check()
             if packet.pts is None or not packet.size or packet.time_base is None:
                 continue

@@ -21,7 +21,7 @@ from av.buffer import Buffer
 
 from pipeline.errors import InputError
 from pipeline.media.limits import check_pace, check_picture, check_streams
-from pipeline.media.opening import open_media
+from pipeline.media.opening import demux, open_media
 from pipeline.progress import CancelToken
 from pipeline.settings import Limits
 from pipeline.types import HeaderClaims, VideoInfo
@@ -149,7 +149,7 @@ def _walk_packets(container: av.container.InputContainer, stream: av.VideoStream
     # An hour at 60 frames a second as Python's own numbers would take 40 MB.
     rows = array("d")
     timeless = 0
-    packets = container.demux(stream)
+    packets = demux(container, stream)
     while True:
         cancel.check()
         try:
@@ -211,7 +211,7 @@ def _first_frame(path: Path, index: int, subject: str) -> av.VideoFrame:
     """The first frame that a player would show."""
     with open_media(path, subject) as container:
         stream = container.streams[index]
-        for packet in container.demux(stream):
+        for packet in demux(container, stream):
             try:
                 for frame in packet.decode():
                     if isinstance(frame, av.VideoFrame) and frame.pts is not None:

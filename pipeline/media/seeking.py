@@ -8,7 +8,7 @@ from itertools import chain, islice
 import av
 import av.container
 
-from pipeline.media.opening import open_media
+from pipeline.media.opening import demux, open_media
 from pipeline.progress import CancelToken
 from pipeline.types import VideoInfo
 
@@ -60,7 +60,7 @@ def _keyframe_follows(container: av.container.InputContainer, stream: av.VideoSt
                       start_s: float) -> bool:
     try:
         container.seek(int(target_s * av.time_base))
-        packets = islice(container.demux(stream), _MAX_PACKETS)
+        packets = islice(demux(container, stream), _MAX_PACKETS)
         first = next((packet for packet in packets if packet.is_keyframe), None)
         if first is None or first.time_base is None:
             return False

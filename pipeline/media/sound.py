@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.media.frames import Sound, SoundDecoder
-from pipeline.media.opening import open_media
+from pipeline.media.opening import demux, open_media
 from pipeline.progress import CancelToken
 from pipeline.types import VideoInfo
 
@@ -79,7 +79,7 @@ def _read(video: VideoInfo, target_s: float | None, start_s: float, end_s: float
 def _packets(container: av.container.InputContainer, stream: av.AudioStream,
              cancel: CancelToken) -> Iterator[av.Packet[av.AudioStream]]:
     """The stream's packets, up to where the file is torn."""
-    packets = container.demux(stream)
+    packets = demux(container, stream)
     while True:
         cancel.check()
         try:

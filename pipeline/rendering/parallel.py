@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from pipeline.cores import cores as cores
 from pipeline.progress import CancelToken, LinkedToken
 
 T = TypeVar("T")
@@ -23,13 +23,6 @@ _PIXELS_AT_ONCE = _MOST_AT_ONCE * 1920 * 1088
 # x264 takes half as many threads again as there are cores, since some of them wait for others.
 _THREADS_A_CORE = 1.5
 _MOST_THREADS = 16
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def crew(tasks: int, cores: int, pixels: int, most: int | None = None) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from pipeline.errors import Cancelled
-from pipeline.progress import CancelToken, LinkedToken
+from pipeline.progress import CancelToken, LinkedToken, silent
 from pipeline.scorers.smolvlm2 import pixels
 from pipeline.scorers.smolvlm2.gallery import BATCH, Ready, content_of, frame_name
 from pipeline.scorers.smolvlm2.loading import Loaded
@@ -72,8 +72,7 @@ class AheadOfScan:
         """What the thread does."""
         try:
             vlm = SmolVLM(self._load(self._over))
-            with vlm.stopping(self._dropped):
-                self._encode_all(vlm)
+            self._encode_all(vlm)
         except Cancelled:
             pass
         except Exception as error:
@@ -112,8 +111,9 @@ class AheadOfScan:
         return name, picture, pixels.thumbnail(picture)
 
     def _encode(self, vlm: SmolVLM, side: int, batch: Mapping[str, tuple[Picture, Thumbnail]]) -> None:
-        began = time.monotonic()
-        found = vlm.features([pixels.to_pixels(picture, side) for picture, _ in batch.values()])
+        with vlm.loaded.held(silent, self._over), vlm.stopping(self._dropped):
+            began = time.monotonic()
+            found = vlm.features([pixels.to_pixels(picture, side) for picture, _ in batch.values()])
         self.busy_s += time.monotonic() - began
         for (name, (_, thumb)), features in zip(batch.items(), found, strict=True):
             self.ready[name] = Ready(thumb, features)

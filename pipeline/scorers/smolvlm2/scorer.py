@@ -93,7 +93,7 @@ class SmolVLM2Scorer:
         if ahead is not None and ahead.error is not None:
             raise ahead.error
         vlm = SmolVLM(self.model(settings, report, cancel))
-        with vlm.stopping(cancel):
+        with vlm.loaded.held(report, cancel), vlm.stopping(cancel):
             ready = ahead.ready if ahead is not None else {}
             return _Run(vlm, scan, measured, settings, report, cancel, ready).score(segments)
 

@@ -16,7 +16,7 @@ from pipeline import Cancelled, CancelToken, Progress, Settings, make_reel, sand
 from pipeline.scorers.smolvlm2 import loading
 from tests.making import story
 from tests.smolvlm2_support import TINY, tiny_vlm
-from tests.watched import NOTE, started_in
+from tests.watched import NOTE, at_work, started_in
 
 # Only so that a stage that doesn't listen fails and doesn't hang: the whole run up to its moment takes a second or two,
 # and on a busy machine some more.
@@ -112,19 +112,6 @@ def own_children() -> set[int]:
     return found
 
 
-def still_busy(folder: Path) -> list[str]:
-    """Processes, whosever they are, that were started to work in a folder."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            said = os.fsdecode(place.read_bytes())
-        except OSError:
-            continue
-        if str(folder) in said:
-            found.append(said)
-    return found
-
-
 def run_beside(work: Callable[[], object]) -> BaseException | None:
     """What `work` raises on a thread of its own; it must end well before anybody would give up."""
     raised: list[BaseException] = []
@@ -159,7 +146,7 @@ def test_cancelling_in_every_stage(name: str, tmp_path: Path, videos: dict[str, 
         error = run_beside(lambda: make_reel(video, settings, out, report=canceller.report, cancel=canceller.token))
     assert isinstance(error, Cancelled), error
     # What was at work has ended; one that the stages before have left waits for more, and ends when it is told to.
-    assert still_busy(tmp_path) == []
+    assert at_work(tmp_path) == []
     sandbox.close_idle()
     assert own_children() <= before
     assert [path for path in out.rglob("*") if path.is_file()] == []

@@ -30,7 +30,7 @@ from pipeline.settings import EXPORTS, Style
 from pipeline.types import Clip
 from tests.making import story
 from tests.numbered import make_source
-from tests.watched import NOTE, started_in
+from tests.watched import NOTE, at_work, started_in
 
 ROOT = Path(__file__).resolve().parent.parent
 # Slow enough to be still at work when it is looked at.
@@ -73,19 +73,6 @@ def order(source: Path, folder: Path, settings: Settings = SLOW, clips: int = 1)
     plan = Plan(PlanVideo(str(source), video.sha256),
                 tuple(Clip(i, i + 18 / clips, 0.5, f"clip {i}", "") for i in range(clips)))
     return Order(video, plan, (), folder / "out" / "reel.mp4", settings, folder / "clips")
-
-
-def at_work(folder: Path, what: str = "") -> list[int]:
-    """Processes that were started to work in a folder."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            said = os.fsdecode(place.read_bytes())
-        except OSError:
-            continue
-        if str(folder) in said and what in said:
-            found.append(int(place.parent.name))
-    return found
 
 
 def left_in(folder: Path) -> list[Path]:

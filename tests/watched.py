@@ -30,6 +30,19 @@ def started_in(note: Path) -> list[list[str]]:
     return [json.loads(line) for line in note.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
+def at_work(folder: Path, what: str = "") -> list[int]:
+    """Processes that were started to work in a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            said = os.fsdecode(place.read_bytes())
+        except OSError:
+            continue
+        if str(folder) in said and what in said:
+            found.append(int(place.parent.name))
+    return found
+
+
 if __name__ == "__main__":
     # MoviePy starts processes, too.
     subprocess.Popen.__init__ = noting  # type: ignore[method-assign]

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.batch.work import DUPLICATE, FAILED, Item, Outcome, digest_of
+from pipeline.batch.work import DUPLICATE, FAILED, Item, Outcome
 from pipeline.errors import InputError
-from pipeline.media.files import alike, folder_name
+from pipeline.media.files import alike, digest_of, folder_name
 from pipeline.plan import FILE_NAME
 from pipeline.progress import CancelToken
 from pipeline.runner import REEL_NAME

@@ -25,6 +25,7 @@ from typing import Any
 
 from pipeline.cache import STAGE_VERSIONS
 from pipeline.errors import Cancelled, FFmpegError, InputError, ModelError, PlanError, SmolReelError
+from pipeline.media.files import digest_of
 from pipeline.plan import FILE_NAME, Plan, read_plan
 from pipeline.progress import CancelToken, Report, silent
 from pipeline.runner import REEL_NAME, make_reel
@@ -37,7 +38,6 @@ OUR_FAULT = "something went wrong on our side"
 NOTE = "batch"
 # Moments of a reel that a summary shows, and how large.
 _MOMENTS, _PICTURE_SIDE = 3, 200
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,16 +190,6 @@ def logged(message: str, cache_dir: Path, error: BaseException) -> str:
                             errors="backslashreplace")
             return f"{message}; the details for a report are in {path}"
     return f"{message}; no log of it could be written"
-
-
-def digest_of(path: Path, cancel: CancelToken) -> str:
-    """SHA-256 of a file's bytes, as hex digits. Raises OSError, Cancelled."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            cancel.check()
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _made(item: Item, video: Path, out: Path, settings: Settings, report: Report, cancel: CancelToken) -> Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from pipeline.errors import OutputError
 from pipeline.locks import Lock, take
+from pipeline.progress import CancelToken
 
 PREFIX = ".smolreel-"
 _LOCK = ".lock"
@@ -33,6 +35,17 @@ _STRAY_S = 3600.0
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 # What file systems hold, in bytes.
 _LONGEST_NAME = 255
+_CHUNK = 1 << 20
+
+
+def digest_of(path: Path, cancel: CancelToken) -> str:
+    """SHA-256 of a file's bytes, as hex digits. Raises OSError, Cancelled."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            cancel.check()
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def folder_name(video: Path, taken: Collection[str] = (), *, windows: bool = sys.platform == "win32") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 from array import array
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from av.buffer import Buffer
 
 from pipeline.errors import InputError
+from pipeline.media.files import digest_of
 from pipeline.media.limits import check_pace, check_picture, check_streams
 from pipeline.media.opening import demux, open_media
 from pipeline.progress import CancelToken
@@ -36,7 +36,6 @@ _JITTER_S = 0.0016
 _TRANSFERS = {16: "pq", 18: "hlg"}
 _MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 _PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 12: "smpte432"}
-_HASH_CHUNK = 1 << 20
 
 
 def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None = None) -> VideoInfo:
@@ -85,7 +84,7 @@ def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None =
         check_picture(*size, limits, subject)
     return VideoInfo(
         path=path.absolute(),
-        sha256=_sha256(path, cancel),
+        sha256=digest_of(path, cancel),
         size_bytes=path.stat().st_size,
         container=container_format,
         video_stream=video_stream,
@@ -265,13 +264,3 @@ def _shown_size(width: int, height: int, aspect: float, rotation_deg: int) -> tu
     else:
         height = round(height / aspect)
     return (height, width) if rotation_deg in (90, 270) else (width, height)
-
-
-def _sha256(path: Path, cancel: CancelToken) -> str:
-    """Hex digest of the file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK):
-            cancel.check()
-            digest.update(chunk)
-    return digest.hexdigest()

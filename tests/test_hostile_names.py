@@ -6,11 +6,12 @@ import json
 import os
 import random
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from app.__main__ import BAD_INPUT, DONE, _folder_names, main
+from app.__main__ import BAD_INPUT, DONE, main
 from app.folders import safe_name
 from app.jobs import Jobs
 from app.presenters import one_line
@@ -50,6 +51,14 @@ def test_there_are_as_many_as_was_meant() -> None:
     assert len(NAMES) == len(set(NAMES)) >= 200
 
 
+def folder_names(videos: Iterable[Path]) -> list[str]:
+    """A folder for each of several videos."""
+    names: list[str] = []
+    for video in videos:
+        names.append(folder_name(video, names))
+    return names
+
+
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_folder_of_its_own(tmp_path: Path, name: str) -> None:
     taken: list[str] = []
@@ -59,7 +68,7 @@ def test_a_folder_of_its_own(tmp_path: Path, name: str) -> None:
         assert (tmp_path / folder).parent == tmp_path == Path(os.path.normpath(tmp_path / folder)).parent
         if windows:
             assert not folder.endswith((".", " ")) and folder.lower().split(".")[0] not in RESERVED
-    taken = _folder_names([Path(name)] * 3)
+    taken = folder_names([Path(name)] * 3)
     assert len({folder.casefold() for folder in taken}) == 3
     assert all(len(folder.encode(errors="surrogatepass")) <= 255 or len(name) > 255 for folder in taken)
     try:
@@ -90,7 +99,7 @@ def test_a_name_as_it_is_shown(name: str) -> None:
 
 
 def test_names_that_differ_in_case_or_spelling_alone_share_no_folder() -> None:
-    names = _folder_names([Path(name) for name in ("a.mp4", "A.mov", "\u00e9.mp4", "e\u0301.mp4", "a-2.mp4")])
+    names = folder_names([Path(name) for name in ("a.mp4", "A.mov", "\u00e9.mp4", "e\u0301.mp4", "a-2.mp4")])
     assert names == ["a", "A-2", "\u00e9", "e\u0301-2", "a-2-2"]
 
 

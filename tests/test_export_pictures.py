@@ -261,7 +261,7 @@ def test_nothing_on_the_page_comes_alive(made: Material, text: str) -> None:
         return [(tag, sorted(attributes)) for tag, attributes in one.tags if tag not in ("ul", "li", "p")]
 
     assert shape(reader) == shape(harmless)
-    assert page._text(text) not in ("", text) and "".join(text.split("\n")[0].split())[:12] in "".join(
+    assert page.escaped(text) not in ("", text) and "".join(text.split("\n")[0].split())[:12] in "".join(
         reader.text.split())
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import Cancelled, CancelToken, Progress, Settings, make_reel, sandbox
+from pipeline import Cancelled, CancelToken, ModelError, Progress, Settings, make_reel, sandbox
 from pipeline.scorers.smolvlm2 import loading
 from tests.making import story
 from tests.smolvlm2_support import TINY, tiny_vlm
@@ -181,6 +181,8 @@ def test_a_model_that_loads_for_long_is_not_waited_for(monkeypatch: pytest.Monke
 
     def slowly(*_: object) -> None:
         go_on.wait(60)
+        # What it returned would be kept, by then for the tests that follow.
+        raise ModelError("nobody waits for it any more", "model")
 
     monkeypatch.setattr(loading, "_load", slowly)
     monkeypatch.setattr(loading, "_loaded", {})

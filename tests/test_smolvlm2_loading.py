@@ -310,5 +310,5 @@ def test_the_number_format_fits_the_gpu(monkeypatch: pytest.MonkeyPatch, capabil
 
 
 def test_too_little_memory_is_said_before_it_runs_out(monkeypatch: pytest.MonkeyPatch, copy: Path) -> None:
-    monkeypatch.setattr(loading, "_free_ram_bytes", lambda: 1000)
+    monkeypatch.setattr(loading, "free_ram_bytes", lambda: 1000)
     assert "too little memory on cpu; use a smaller model" in fails(str(copy))

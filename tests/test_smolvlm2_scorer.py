@@ -171,7 +171,7 @@ def test_a_second_run_looks_at_nothing_and_agrees(scan: Scan, settings: Settings
 def test_batches_of_one_give_the_same_scores(scan: Scan, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     together = run(scan, replace(settings, cache=False))
     monkeypatch.setattr(SmolVLM, "room", lambda *_: 1)
-    monkeypatch.setattr("pipeline.scorers.smolvlm2.gallery._BATCH", {"cpu": 1})
+    monkeypatch.setattr("pipeline.scorers.smolvlm2.gallery.BATCH", {"cpu": 1})
     alone = run(scan, replace(settings, cache=False))
     np.testing.assert_allclose(values(alone), values(together), atol=1e-3)
     assert [s.description for s in alone.segments] == [s.description for s in together.segments]

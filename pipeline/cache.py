@@ -239,8 +239,12 @@ def stage_key(stage: str, source: str, *inputs: Any) -> str:
     source: hex digest of the video's bytes, or the key of the stage that this one goes on from
     inputs: JSON values of everything else that the result depends on
     """
-    text = json.dumps([stage, STAGE_VERSIONS[stage], source, inputs], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return key_of([stage, STAGE_VERSIONS[stage], source, inputs])
+
+
+def key_of(facts: object) -> str:
+    """A name for JSON values, which the same ones have at any time: SHA-256, as hex digits."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def save_scan(scan: Scan, folder: Path) -> None:

@@ -36,7 +36,7 @@ from pipeline.media.opening import check_readable
 from pipeline.media.process import NO_MEMORY, PythonChild
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.settings import Limits, Settings
-from pipeline.types import HeaderClaims, Reel, SampledFrame, VideoInfo
+from pipeline.types import Reel, SampledFrame, VideoInfo
 
 if TYPE_CHECKING:
     from pipeline.export import Material
@@ -81,7 +81,7 @@ def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None =
     check_readable(path, path.name)
     request = {"do": "probe", "path": str(path.absolute()), "limits": asdict(limits), "then": then}
     found = _ask(request, limits, path.name, silent, cancel or CancelToken())
-    return _sound_answer(lambda: video_from_json(found), path.name)
+    return _sound_answer(lambda: wire.from_json(VideoInfo, found), path.name)
 
 
 def scan(video: VideoInfo, settings: Settings, folder: Path, report: Report, cancel: CancelToken,
@@ -93,7 +93,7 @@ def scan(video: VideoInfo, settings: Settings, folder: Path, report: Report, can
 
     Raises what `probe` raises, and OutputError.
     """
-    request = {"do": "scan", "video": video_to_json(video), "settings": settings.to_json(),
+    request = {"do": "scan", "video": wire.to_json(video), "settings": settings.to_json(),
                "limits": asdict(settings.limits), "folder": str(folder.absolute()), "tell_frames": take is not None}
     _ask(request, settings.limits, video.path.name, report, cancel, [folder],
          lambda time_s, name: take(SampledFrame(time_s, folder / FRAMES / name)) if take else None)
@@ -109,7 +109,7 @@ def still(video: VideoInfo, at_s: float, side: int, quality: int, limits: Limits
     None where no frame can be decoded. Raises what `probe` raises.
     """
     limits = limits or Limits()
-    request = {"do": "still", "video": video_to_json(video), "limits": asdict(limits), "at_s": at_s, "side": side,
+    request = {"do": "still", "video": wire.to_json(video), "limits": asdict(limits), "at_s": at_s, "side": side,
                "quality": quality}
     found = _ask(request, limits, video.path.name, silent, CancelToken())
     return _sound_answer(lambda: base64.b64decode(found), video.path.name) if found else None
@@ -120,7 +120,7 @@ def sound(video: VideoInfo, start_s: float, end_s: float, sample_rate: int, limi
     """As `pipeline.media.sound.read_sound`, in a process beside. Raises what `probe` raises, and OutputError."""
     subject, folder = video.path.name, Path(tempfile.gettempdir())
     with working_file(folder, ".f32") as target:
-        request = {"do": "sound", "video": video_to_json(video), "start_s": start_s, "end_s": end_s,
+        request = {"do": "sound", "video": wire.to_json(video), "start_s": start_s, "end_s": end_s,
                    "sample_rate": sample_rate, "limits": asdict(limits), "target": str(target.absolute())}
         _ask(request, limits, subject, silent, cancel)
         wanted = round((end_s - start_s) * sample_rate)
@@ -163,16 +163,6 @@ def export(name: str, material: Material, limits: Limits, cancel: CancelToken) -
     if any(path.parent != material.folder for path in paths):
         raise _nonsense(subject)
     return paths
-
-
-def video_to_json(video: VideoInfo) -> dict[str, Any]:
-    """What was measured of a video as JSON values."""
-    return {**asdict(video), "path": str(video.path)}
-
-
-def video_from_json(values: Mapping[str, Any]) -> VideoInfo:
-    """What `video_to_json` wrote."""
-    return VideoInfo(**{**values, "path": Path(values["path"]), "header": HeaderClaims(**values["header"])})
 
 
 def _ask(request: Mapping[str, Any], limits: Limits, subject: str, tell: Tell, cancel: CancelToken,

@@ -26,9 +26,9 @@ from pipeline.errors import FFmpegError, SmolReelError
 from pipeline.media.probe import probe
 from pipeline.media.process import end_group, keep_in_group, limit_memory
 from pipeline.progress import CancelToken, Progress
-from pipeline.sandbox import STOP, video_from_json, video_to_json
+from pipeline.sandbox import STOP
 from pipeline.settings import Limits, Settings
-from pipeline.types import SampledFrame
+from pipeline.types import SampledFrame, VideoInfo
 
 _ROOT = Path(__file__).resolve().anchor
 # Who waits is told this often that packets still come.
@@ -62,12 +62,13 @@ class _Beat(CancelToken):
         super().__init__()
         self._voice, self._told_at = voice, time.monotonic()
 
-    def check(self) -> None:
-        """Say now and then that it was asked."""
-        super().check()
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called; says now and then that it was asked, through a linked token, too."""
         if time.monotonic() - self._told_at > _BEAT_S:
             self._told_at = time.monotonic()
             self._voice.say(beat=True)
+        return super().cancelled
 
 
 class _Pulse(CancelToken):
@@ -189,8 +190,13 @@ def _result(request: Mapping[str, Any], limits: Limits, desk: _Desk, voice: _Voi
         os.chdir(_ROOT)
 
 
+def _video(request: Mapping[str, Any]) -> VideoInfo:
+    """The video that is asked about, as it was measured."""
+    return wire.from_json(VideoInfo, request["video"], checked=False)
+
+
 def _probe(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
-    return video_to_json(probe(Path(request["path"]), token, limits))
+    return wire.to_json(probe(Path(request["path"]), token, limits))
 
 
 def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
@@ -213,7 +219,7 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Canc
     settings = Settings.from_json(request["settings"]).with_given(limits=limits)
     frames = folder / "frames"
     frames.mkdir()
-    save_scan(scan(video_from_json(request["video"]), settings, frames, report, token, tell), folder)
+    save_scan(scan(_video(request), settings, frames, report, token, tell), folder)
 
 
 def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
@@ -221,7 +227,7 @@ def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Can
 
     from pipeline.media.frames import Picture, decode_pictures, shown_bgr
 
-    video, best = video_from_json(request["video"]), None
+    video, best = _video(request), None
     for event in decode_pictures(video, token, limits):
         if isinstance(event, Picture):
             best = event.frame
@@ -237,7 +243,7 @@ def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Can
 def _sound(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
     from pipeline.media.sound import read_sound
 
-    samples = read_sound(video_from_json(request["video"]), request["start_s"], request["end_s"],
+    samples = read_sound(_video(request), request["start_s"], request["end_s"],
                          request["sample_rate"], token)
     Path(request["target"]).write_bytes(samples.astype("<f4").tobytes())
 

@@ -53,29 +53,8 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     Raises InputError where no frame can be decoded or one is beyond the limits, OutputError where frames can't be
     written, Cancelled.
     """
-    eye, stop = _Eye(video, settings, frame_dir, tell), LinkedToken(cancel)
-    warnings: list[str] = []
-    told_at = 0.0
-    with ThreadPoolExecutor(1, "sound") as beside:
-        listening = beside.submit(_listen, video, stop)
-        try:
-            thin = video.fps >= _THINNED_FPS
-            for event in ahead(decode_pictures(video, cancel, settings.limits, thin=thin)):
-                if isinstance(event, Picture):
-                    eye.push(event)
-                    if time.monotonic() - told_at > _REPORT_EVERY_S:
-                        told_at = time.monotonic()
-                        report(Progress("scan", min(1.0, event.time_s / video.duration_s), "looking for scenes"))
-                else:
-                    warnings.append(_told(event))
-                    if event.kind == "video":
-                        eye.lose()
-            sounds, ear, complaints = listening.result()
-            eye.finish()
-        finally:
-            stop.cancel()
-            eye.close()
-    warnings += complaints
+    eye = _Eye(video, settings, frame_dir, tell)
+    sounds, ear, warnings = _observe(eye, video, settings, report, cancel)
     eye.tighten(cancel)
     report(Progress("scan", 1.0, "looking for scenes"))
     if eye.count == 0:
@@ -95,6 +74,32 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     scenes = eye.cuts.finish(duration_s)
     empty = tuple(s for s in scenes if any(hole.overlap_s(s) > 0.9 * s.duration_s for hole in holes))
     return Scan(duration_s, eye.count, scenes, signals, tuple(eye.frames), empty, tuple(warnings), words)
+
+
+def _observe(eye: _Eye, video: VideoInfo, settings: Settings, report: Report,
+             cancel: CancelToken) -> tuple[SoundMeter | None, Ear, list[str]]:
+    """Show the picture to `eye`, and listen to the sound beside; returns what `_listen` does."""
+    stop, warnings, told_at = LinkedToken(cancel), list[str](), 0.0
+    with ThreadPoolExecutor(1, "sound") as beside:
+        listening = beside.submit(_listen, video, stop)
+        try:
+            thin = video.fps >= _THINNED_FPS
+            for event in ahead(decode_pictures(video, cancel, settings.limits, thin=thin)):
+                if isinstance(event, Picture):
+                    eye.push(event)
+                    if time.monotonic() - told_at > _REPORT_EVERY_S:
+                        told_at = time.monotonic()
+                        report(Progress("scan", min(1.0, event.time_s / video.duration_s), "looking for scenes"))
+                else:
+                    warnings.append(_told(event))
+                    if event.kind == "video":
+                        eye.lose()
+            sounds, ear, complaints = listening.result()
+            eye.finish()
+        finally:
+            stop.cancel()
+            eye.close()
+    return sounds, ear, warnings + complaints
 
 
 def _listen(video: VideoInfo, cancel: CancelToken) -> tuple[SoundMeter | None, Ear, list[str]]:

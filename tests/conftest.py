@@ -38,6 +38,15 @@ def media() -> Path:
 
 
 @pytest.fixture(scope="session")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 s at 25 frames a second, each with its number, and beeps."""
+    # What the pipeline imports must find the environment as it is set above.
+    from tests.numbered import even, make_source
+
+    return make_source(tmp_path_factory.mktemp("talk") / "talk.mp4", even(1000, 25), sound=(0, 40))
+
+
+@pytest.fixture(scope="session")
 def sample() -> Path:
     """The sample video."""
     return ROOT / "assets" / "sample.mp4"

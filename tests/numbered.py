@@ -150,3 +150,8 @@ def damaged(source: Path, at_s: float, path: Path) -> Path:
     data[at + size // 2:at + size] = bytes(size - size // 2)
     path.write_bytes(data)
     return path
+
+
+def files_in(tmp_path: Path) -> list[str]:
+    """Names of all files in a folder and below."""
+    return sorted(p.name for p in tmp_path.rglob("*") if p.is_file())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
@@ -17,14 +18,16 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import Cancelled, CancelToken, InputError, Limits, Progress, Settings, make_reel, sandbox
+from pipeline import Cancelled, CancelToken, InputError, Limits, Progress, Settings, make_reel, sandbox, sandboxed, wire
 from pipeline.cache import load_scan
 from pipeline.errors import FFmpegError, OutputError
 from pipeline.media import probe as measuring
 from pipeline.media.process import PythonChild
-from pipeline.progress import silent
+from pipeline.progress import LinkedToken, silent
 from pipeline.scan import scan as scan_here
+from pipeline.types import VideoInfo
 from tests.making import replace_box, story, textured, write_video
+from tests.sandbox_support import remembered
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,17 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[PythonChild]]:
     """Every process that decodes in this test; none of another test is taken up, and none is left to the next."""
-    sandbox.close_idle()
-    started: list[PythonChild] = []
-
-    class Remembered(PythonChild):
-        def __init__(self, module: str) -> None:
-            super().__init__(module)
-            started.append(self)
-
-    monkeypatch.setattr(sandbox, "PythonChild", Remembered)
-    yield started
-    sandbox.close_idle()
+    with remembered(monkeypatch) as started:
+        yield started
     assert all(child.status is not None for child in started)
 
 
@@ -257,4 +251,12 @@ def test_what_was_measured_survives_json(tmp_path: Path, plain: Path) -> None:
     video = measuring.probe(plain)
     odd = replace(video, path=Path(os.fsdecode(b"/a/\xff.mp4")), matrix=None, mirrored=True)
     for each in (video, odd):
-        assert sandbox.video_from_json(json.loads(json.dumps(sandbox.video_to_json(each)))) == each
+        assert wire.from_json(VideoInfo, json.loads(json.dumps(wire.to_json(each)))) == each
+
+
+def test_a_part_of_the_work_that_is_asked_about_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.BytesIO()
+    beat = sandboxed._Beat(sandboxed._Voice(said))
+    monkeypatch.setattr(sandboxed, "_BEAT_S", -1.0)
+    LinkedToken(beat).check()
+    assert json.loads(said.getvalue()) == {"beat": True}

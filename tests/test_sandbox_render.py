@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -30,7 +29,8 @@ from pipeline.settings import EXPORTS, Style
 from pipeline.types import Clip
 from tests.making import story
 from tests.numbered import make_source
-from tests.watched import NOTE, at_work, started_in
+from tests.sandbox_support import remembered
+from tests.watched import NOTE, at_work, left_at_work, started_in
 
 ROOT = Path(__file__).resolve().parent.parent
 # Slow enough to be still at work when it is looked at.
@@ -50,20 +50,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[PythonChild]]:
     """Every process that renders in this test, and notes what it starts; none is left to the next."""
-    sandbox.close_idle()
-    started: list[PythonChild] = []
-
-    class Remembered(PythonChild):
-        def __init__(self, module: str) -> None:
-            super().__init__(module)
-            started.append(self)
-
-    monkeypatch.setattr(sandbox, "PythonChild", Remembered)
     monkeypatch.setattr(sandbox, "MODULE", "tests.watched")
     (tmp_path / "started").touch()
     monkeypatch.setenv(NOTE, str(tmp_path / "started"))
-    yield started
-    sandbox.close_idle()
+    with remembered(monkeypatch) as started:
+        yield started
     assert all(child.status is not None for child in started)
 
 
@@ -158,7 +149,7 @@ def test_what_becomes_of_it_is_one_line(source: Path, tmp_path: Path, children: 
         sandbox.render(wanted, while_encoding(tmp_path, lambda: os.kill(children[0]._child.pid, sent)), CancelToken())
     assert str(caught.value).startswith(f"talk.mp4: {says}") and "\n" not in str(caught.value)
     # Its ffmpegs went with it.
-    assert at_work(tmp_path) == [] and left_in(tmp_path) == []
+    assert left_at_work(tmp_path) == [] and left_in(tmp_path) == []
     assert sandbox.render(replace(wanted, settings=QUICK), silent, CancelToken()).clips_encoded == 1
     assert len(children) == 2
 
@@ -176,7 +167,7 @@ def test_a_thread_that_decodes_for_a_render(source: Path, tmp_path: Path, childr
     with pytest.raises(InputError) as caught:
         sandbox.render(wanted, silent, CancelToken())
     assert str(caught.value).startswith(f"{name}.mp4: {says}") and "\n" not in str(caught.value)
-    assert at_work(tmp_path) == [] and left_in(tmp_path) == []
+    assert left_at_work(tmp_path) == [] and left_in(tmp_path) == []
 
 
 def test_a_lie_is_not_believed(source: Path, tmp_path: Path, children: list[PythonChild],
@@ -203,7 +194,7 @@ def test_cancelling_leaves_nothing(source: Path, tmp_path: Path, children: list[
 
     with pytest.raises(Cancelled):
         sandbox.render(order(source, tmp_path), while_encoding(tmp_path, cancel), token)
-    assert at_work(tmp_path) == [] and left_in(tmp_path) == [] and children[0].status is not None
+    assert left_at_work(tmp_path) == [] and left_in(tmp_path) == [] and children[0].status is not None
 
 
 def test_nothing_outlives_a_caller_that_is_killed(source: Path, tmp_path: Path) -> None:
@@ -214,10 +205,7 @@ def test_nothing_outlives_a_caller_that_is_killed(source: Path, tmp_path: Path) 
             "               lambda: os.kill(os.getpid(), 9)), CancelToken())\n")
     run = subprocess.run([sys.executable, "-c", code, str(source), str(tmp_path)], cwd=ROOT)
     assert run.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 30
-    while at_work(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert at_work(tmp_path) == []
+    assert left_at_work(tmp_path) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux alone")

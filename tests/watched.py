@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from pipeline import sandboxed
@@ -40,6 +41,14 @@ def at_work(folder: Path, what: str = "") -> list[int]:
             continue
         if str(folder) in said and what in said:
             found.append(int(place.parent.name))
+    return found
+
+
+def left_at_work(folder: Path) -> list[int]:
+    """Those that are there still when all that were killed have had their time to go: the kernel takes some."""
+    deadline = time.monotonic() + 30
+    while (found := at_work(folder)) and time.monotonic() < deadline:
+        time.sleep(0.05)
     return found
 
 

@@ -6,16 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.batch.finding import VIDEO_ENDINGS
 from pipeline.batch.storage import Place
 from pipeline.batch.work import Item
 from pipeline.errors import InputError
 from pipeline.media.files import folder_name
 from pipeline.progress import CancelToken
 
-# Names that nothing but videos have.
-ENDINGS = (".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".ivf", ".m2ts", ".m2v", ".m4v", ".mk3d", ".mkv",
-           ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".qt", ".rm", ".rmvb", ".ts",
-           ".vob", ".webm", ".wmv", ".y4m")
+# At an address, a name must do: nobody looks into ten thousand files over a network.
+ENDINGS = (*sorted(VIDEO_ENDINGS), ".mts", ".ts")
 
 
 def videos_at(url: str, out: str, cancel: CancelToken, stall_s: float) -> list[Item]:

@@ -24,7 +24,7 @@ from pipeline.sandbox import probe
 from pipeline.settings import Settings
 
 # Names that nothing but videos have.
-_VIDEOS = frozenset((
+VIDEO_ENDINGS = frozenset((
     ".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".ivf", ".m2ts", ".m2v", ".m4v", ".mk3d", ".mkv",
     ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mxf", ".nut", ".ogv", ".qt", ".rm", ".rmvb", ".vob", ".webm",
     ".wmv", ".y4m"))
@@ -171,7 +171,7 @@ def _look_through(root: Path, folder: Path, place: Path, linked: bool, walk: _Wa
 def is_video(path: Path, settings: Settings, cancel: CancelToken) -> bool:
     """Whether a file is worth a run: it is called a video, or it is one whatever it is called. Raises Cancelled."""
     ending = path.suffix.lower()
-    if ending in _VIDEOS:
+    if ending in VIDEO_ENDINGS:
         return True
     if ending in _OTHERS:
         return False

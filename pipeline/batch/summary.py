@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from pipeline.batch.work import DONE, DUPLICATE, FAILED, SKIPPED, Outcome
 from pipeline.export import page
-from pipeline.export.page import escaped
+from pipeline.export.page import document, escaped
 from pipeline.export.table import cell
 from pipeline.export.words import clock, shortened, title
 from pipeline.media.files import write_whole
@@ -70,19 +70,7 @@ def page_of(outcomes: Sequence[Outcome], out: Path, left: int = 0) -> str:
         _part("Failed", "\n".join(_plain(outcome, "plain bad") for outcome in failed), "ol"),
         _part("Seen before", "\n".join(_plain(outcome, "plain") for outcome in copies), "ol"),
     ]
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="SmolReel">
-<title>{_count(len(made), "reel")}</title>
-<link rel="icon" href="data:,">
-<style>
-{style}</style>
-</head>
-<body>
-<main>
+    return document(_count(len(made), "reel"), style, f"""<main>
 <header>
 <h1>{_count(len(made), "reel")}</h1>
 <p class="facts quiet">{_facts(made)}</p>
@@ -91,9 +79,7 @@ def page_of(outcomes: Sequence[Outcome], out: Path, left: int = 0) -> str:
 {"".join(parts)}
 <footer>Made with SmolReel. Times are those of the videos. <a href="{TABLE}">The same as a table</a></footer>
 </main>
-</body>
-</html>
-"""
+""")
 
 
 def _facts(made: Sequence[Outcome]) -> str:

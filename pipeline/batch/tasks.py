@@ -6,7 +6,6 @@ and that a step which is done again goes on from the last whole stage.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.batch.shared import SharedStore, json_values
 from pipeline.batch.storage import Found, Place
 from pipeline.batch.work import DONE, SKIPPED, Item, Outcome, failure, outcome_of
-from pipeline.cache import STAGE_VERSIONS, sharing
+from pipeline.cache import STAGE_VERSIONS, key_of, sharing
 from pipeline.errors import Cancelled, InputError
 from pipeline.media.files import disk_error, working_folder
 from pipeline.plan import FILE_NAME, Plan
@@ -205,7 +204,7 @@ def _facts(work: Work, cancel: CancelToken) -> Found:
 def _key(work: Work, found: Found) -> str:
     """What the reel of a video is noted under: all that it depends on."""
     facts = [work.item.source, work.item.name, found.size_bytes, found.mark, work.settings.to_json(), STAGE_VERSIONS]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return key_of(facts)
 
 
 def _record(work: Work, key: str) -> Place:

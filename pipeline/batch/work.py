@@ -10,7 +10,6 @@ was half done goes on from the cache, stage by stage.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import struct
@@ -23,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.cache import STAGE_VERSIONS
+from pipeline.cache import STAGE_VERSIONS, key_of
 from pipeline.errors import Cancelled, FFmpegError, InputError, ModelError, PlanError, SmolReelError
 from pipeline.media.files import digest_of
 from pipeline.plan import FILE_NAME, Plan, read_plan
@@ -232,7 +231,7 @@ def _pictures(outcome: Outcome, reel: Path) -> tuple[bytes, ...]:
 def _key(plan: Plan, settings: Settings, scorer: str) -> str:
     """What a reel depends on: the video, the settings, who scores, and the stages' own versions."""
     facts = [plan.video.sha256, settings.to_json(), scorer, STAGE_VERSIONS]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return key_of(facts)
 
 
 # Which scorer answers, by what was asked for: to ask the hub again for every video of a batch would take its time.

@@ -66,19 +66,7 @@ def page(material: Material, shown: Sequence[Window], thumbs: Sequence[Picture],
     reel = escaped(quote(material.reel.path.name))
     cards = "\n".join(_card(window, number, thumbs[3 * number - 3:3 * number], reel, material.plan)
                       for number, window in enumerate(shown, start=1))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="SmolReel">
-<title>{name}: highlights</title>
-<link rel="icon" href="data:,">
-<style>
-{_STYLE.read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<main>
+    return document(f"{name}: highlights", _STYLE.read_text(encoding="utf-8"), f"""<main>
 <header>
 <h1>{name}</h1>
 <p class="facts quiet">{_facts(material)}</p>
@@ -94,7 +82,24 @@ def page(material: Material, shown: Sequence[Window], thumbs: Sequence[Picture],
 <footer>Made with SmolReel from {name}. Times are those of that video.</footer>
 </main>
 <script>{_SCRIPT}</script>
-</body>
+""")
+
+
+def document(title: str, style: str, body: str) -> str:
+    """A page that needs nothing from anywhere else; all three are HTML or CSS already."""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="SmolReel">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+{body}</body>
 </html>
 """
 

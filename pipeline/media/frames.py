@@ -150,7 +150,8 @@ def decode_stretch(video: VideoInfo, start_s: float, end_s: float, cancel: Cance
                    limits: Limits) -> Iterator[Picture]:
     """Decode all frames that are shown from `start_s` to `end_s`, for measuring: blocks are not smoothed.
 
-    Raises what `decode` raises. Frames are missing where the file can't be entered before `start_s`, or is damaged.
+    Raises what `decode_pictures` raises. Frames are missing where the file can't be entered before `start_s`, or is
+    damaged.
     """
     with open_media(video.path, video.path.name) as container:
         stream = cast("VideoStream", container.streams[video.video_stream])

@@ -29,7 +29,7 @@ FAR_S, APART_S = 0.17, 0.115
 # A packet is large from this many times the mean of those before it.
 _LARGE = 2.0
 _MEAN_OF = 12
-# NAL unit types below this are slices of a picture: H.264, table 7-1; HEVC, table 7-1.
+# Types of NAL units that are slices of a picture: ITU-T H.264, table 7-1; H.265, table 7-1.
 _H264_SLICES = range(1, 6)
 _HEVC_SLICES, _HEVC_SUBLAYER_NON_REFERENCE = range(0, 32), range(0, 16, 2)
 

@@ -33,11 +33,11 @@ DECODE, SHELL, WARM = "decode", "shell", "warm"
 
 
 def generated_video(path: Path, minutes: float) -> Path:
-    """The sample at 720p30 as a camera would have written it, with grain, over and over."""
+    """The sample at 720p30 as a phone would have written it: with grain, and a keyframe a second wherever cuts are."""
     turn = path.with_name("scaled.mp4")
     run_ffmpeg(["-y", "-i", input_url(SAMPLE), "-vf", "scale=1280:720:flags=bicubic,fps=30,noise=alls=6:allf=t,"
-                "format=yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-g", "60", "-c:a", "aac",
-                "-b:a", "160k", input_url(turn)], cancel=CancelToken(), timeout_s=600)
+                "format=yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-g", "30", "-sc_threshold",
+                "0", "-c:a", "aac", "-b:a", "160k", input_url(turn)], cancel=CancelToken(), timeout_s=600)
     return looped(turn, path, minutes)
 
 

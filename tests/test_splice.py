@@ -17,7 +17,7 @@ from pipeline.rendering import render_reel
 from pipeline.rendering.order import Unsuitable
 from pipeline.rendering.splice import splice_reel
 from pipeline.settings import Settings
-from pipeline.types import Clip, Reel
+from pipeline.types import Clip, Reel, Scene
 from tests.numbered import assert_in_step, damaged, even, frames_of, make_source, order, snapped
 
 QUICK = Settings(preset="ultrafast", crf=28, copy_tolerance_s=0)
@@ -103,6 +103,20 @@ def test_auto_mixes_where_copying_alone_will_not_do(source: Path, tmp_path: Path
     copied = dataclasses.replace(QUICK, render="copy")
     reel = render_reel(order(probe(source), [snapped(130, 290, 25)], tmp_path, copied), silent, CancelToken())
     assert reel.way == "mixed" and "only the edges" in reel.warnings[0]
+
+
+def test_who_asks_for_copies_has_only_encoded_what_cannot_be_copied(source: Path, tmp_path: Path) -> None:
+    copied = dataclasses.replace(QUICK, render="copy", copy_tolerance_s=1.0)
+    # A keyframe lies every 50 frames; one behind a cut is out of reach.
+    clips = [snapped(160, 260, 25), snapped(420, 570, 25)]
+    wanted = order(probe(source), clips, tmp_path, copied)
+    plan = dataclasses.replace(wanted.plan, scenes=(Scene(0, 16.8), Scene(16.8, 40)))
+    reel = render_reel(dataclasses.replace(wanted, plan=plan), silent, CancelToken())
+    assert reel.way == "mixed" and "no keyframe near 16.8 s" in reel.warnings[0]
+    assert frames_of(reel.path)[0] == [*range(150, 250), *range(420, 570)]
+    assert "starts 0.4 s earlier, at a keyframe" in reel.placed[0].clip.reason
+    assert reel.notes["copied_share"] == pytest.approx((100 + 119) / 250, abs=0.001)
+    assert_in_step(reel.path, [placed.clip for placed in reel.placed], within_s=0.03)
 
 
 def test_too_little_to_copy(source: Path, tmp_path: Path) -> None:

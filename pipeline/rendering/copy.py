@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -17,14 +17,12 @@ from pipeline.media.h264 import nal_length_bytes
 from pipeline.media.packets import PacketReader, open_packets
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.checking import Expected, check_reel, muxing_error
-from pipeline.rendering.cutting import Cut, best_cut, clocked, durations, lay_sound, room_of, sound_run
+from pipeline.rendering.cutting import MOVED_S, Cut, best_cut, clocked, durations, lay_sound, moved, room_of, sound_run
 from pipeline.rendering.order import Order, Unsuitable
 from pipeline.types import Clip, Placed, Reel, VideoInfo
 
 # Their indexes can be trusted, and their H.264 has its parameter sets in front, as MP4 wants it.
 CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv")
-# A clip that moved by less than this isn't worth a word.
-_MOVED_S = 0.1
 
 
 def copy_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
@@ -102,8 +100,7 @@ def _plan_tape(order: Order, reader: PacketReader, cancel: CancelToken) -> _Tape
         cancel.check()
         stretch = reader.stretch(clip.start_s - tolerance_s, clip.end_s)
         cut = best_cut(stretch, clip, room_of(clip, order.plan, tolerance_s), base, origin_s)
-        bounds = (max(0.0, float(tick * base) - origin_s) for tick in (cut.start, cut.end))
-        clips.append(_moved(clip, *bounds))
+        clips.append(moved(clip, cut, base, origin_s))
         cuts.append(cut)
         runs.append(sound_run(stretch))
     sounds: list[list[int]] = [[] for _ in cuts]
@@ -112,16 +109,6 @@ def _plan_tape(order: Order, reader: PacketReader, cancel: CancelToken) -> _Tape
         sound_base = reader.sound.time_base or Fraction(1, av.time_base)
         sounds = lay_sound(runs, cuts, base, sound_base)
     return _Tape(tuple(clips), tuple(cuts), tuple(array("q", times) for times in sounds), base, sound_base)
-
-
-def _moved(clip: Clip, start_s: float, end_s: float) -> Clip:
-    """The clip as it is when copied; what it says of itself tells where it moved to."""
-    shift_s = start_s - clip.start_s
-    said = ""
-    if abs(shift_s) >= _MOVED_S:
-        said = f"starts {abs(shift_s):.1f} s {'later' if shift_s > 0 else 'earlier'}, at a keyframe"
-    reason = "; ".join(filter(None, (clip.reason, said)))
-    return replace(clip, start_s=start_s, end_s=end_s, reason=reason)
 
 
 def _write(tape: _Tape, reader: PacketReader, part: Path, tell: Callable[[float], object],
@@ -165,12 +152,12 @@ def _write(tape: _Tape, reader: PacketReader, part: Path, tell: Callable[[float]
 def _reel(order: Order, tape: _Tape) -> Reel:
     """What was made."""
     starts_s = [float(start * tape.picture_base) for start in tape.starts]
-    moved = sum(abs(new.start_s - old.start_s) >= _MOVED_S
+    far = sum(abs(new.start_s - old.start_s) >= MOVED_S
                 for new, old in zip(tape.clips, order.plan.clips, strict=True))
-    warnings = (f"{moved} of {len(tape.clips)} clips start up to {order.settings.copy_tolerance_s:g} s from where they "
+    warnings = (f"{far} of {len(tape.clips)} clips start up to {order.settings.copy_tolerance_s:g} s from where they "
                 "were chosen, at keyframes, since they are copied; --render encode gives exact bounds",)
     return Reel(
         path=order.target, duration_s=starts_s[-1], width=order.video.width, height=order.video.height,
         fps=tape.frames / starts_s[-1], way="copy", encoder=None,
         placed=tuple(Placed(clip, a, b) for clip, (a, b) in zip(tape.clips, pairwise(starts_s), strict=True)),
-        warnings=warnings if moved else (), notes={"way": "copy"})
+        warnings=warnings if far else (), notes={"way": "copy"})

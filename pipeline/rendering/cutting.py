@@ -17,6 +17,8 @@ from pipeline.types import Clip, Interval
 
 # A bound that is off by less than this share of a frame is where it should be.
 _EXACT = 0.25
+# A clip that moved by less than this isn't worth a word.
+MOVED_S = 0.1
 _NEAREST = 0.6
 # What a second of the clip as planned is worth whatever the curve says.
 _WORTH_OF_A_SECOND = 0.1
@@ -129,6 +131,17 @@ def best_cut(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s:
     if not options:
         raise Unsuitable(f"no keyframe near {clip.start_s:.1f} s at which a clip could start")
     return max(options, key=lambda option: option[:2])[2]
+
+
+def moved(clip: Clip, cut: Cut, base: Fraction, origin_s: float) -> Clip:
+    """The clip as it is when copied; what it says of itself tells where it moved to. `base`, `origin_s`: as above."""
+    start_s, end_s = (max(0.0, float(tick * base) - origin_s) for tick in (cut.start, cut.end))
+    shift_s = start_s - clip.start_s
+    said = ""
+    if abs(shift_s) >= MOVED_S:
+        said = f"starts {abs(shift_s):.1f} s {'later' if shift_s > 0 else 'earlier'}, at a keyframe"
+    reason = "; ".join(filter(None, (clip.reason, said)))
+    return replace(clip, start_s=start_s, end_s=end_s, reason=reason)
 
 
 def onto_keyframe(stretch: Stretch, clip: Clip, room: Room, base: Fraction, origin_s: float) -> Clip:

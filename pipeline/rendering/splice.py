@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
@@ -23,14 +23,14 @@ from pipeline.media.seeking import safe_seeks
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.checking import Expected, check_reel, muxing_error
 from pipeline.rendering.copy import check_codec
-from pipeline.rendering.cutting import Cut, clocked, onto_keyframe, room_of, runs
+from pipeline.rendering.cutting import Cut, best_cut, clocked, moved, onto_keyframe, room_of, runs
 from pipeline.rendering.encode import clip_jobs, encode_clips, is_kept, is_whole, placed
 from pipeline.rendering.graph import ClipJob, clip_args, slot_of, sound_args
 from pipeline.rendering.join import join_clips
 from pipeline.rendering.order import Order, Unsuitable
 from pipeline.rendering.parallel import Task, cores, run_parallel
 from pipeline.sealing import seal
-from pipeline.types import Reel
+from pipeline.types import Clip, Reel
 
 # Part of every spliced clip's key: raise it when the same packets come to be put together otherwise.
 SPLICE_VERSION = 1
@@ -71,16 +71,16 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     """Copy what can be copied and encode the rest; as `rendering.render_reel`.
 
     The encoded edges have parameter sets of their own beside the source's, so that both stand in one stream. The
-    result has been decoded to its end; where earlier renders left every clip behind, which were, at the seams. Raises
-    Unsuitable where too little can be copied, or it doesn't decode.
+    result has been decoded to its end; where earlier renders left every clip behind, which were, at the seams. Who
+    asked for copies gets each clip copied that can be, moved as `copy_reel` does, and as it does, is spared that the
+    insides of clips are decoded. Raises Unsuitable where too little can be copied, or it doesn't decode.
     """
     _check_source(order)
     with open_packets(order.video, cancel) as reader:
         base = reader.picture.time_base or Fraction(1, av.time_base)
-        stretches = [reader.stretch(clip.start_s, clip.end_s) for clip in order.plan.clips]
-        clips = [onto_keyframe(stretch, clip, room_of(clip, order.plan, _SNAP_FRAMES * order.video.frame_s), base,
-                               order.video.origin_s)
-                 for stretch, clip in zip(stretches, order.plan.clips, strict=True)]
+        early_s = order.settings.copy_tolerance_s if order.settings.render == "copy" else 0.0
+        stretches = [reader.stretch(clip.start_s - early_s, clip.end_s) for clip in order.plan.clips]
+        clips = [_placed(order, stretch, clip, base) for stretch, clip in zip(stretches, order.plan.clips, strict=True)]
         jobs = clip_jobs(order.video, clips, order.settings)
         if abs(float(jobs[0].rate) - order.video.fps) > 0.001 * order.video.fps:
             raise Unsuitable("frames that don't fall on the reel's clock")
@@ -96,7 +96,8 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     parts = list(accumulate(n for s in splices for n in (s.head, s.copied, s.tail)))
     seams = tuple(float(n / jobs[0].rate) for n in sorted({0, *parts} - {parts[-1]}))
     expected = Expected(parts[-1], float(parts[-1] / jobs[0].rate), jobs[0].look.width, jobs[0].look.height,
-                        jobs[0].sound != "none", seams, thorough=bool(shop.made))
+                        jobs[0].sound != "none", seams,
+                        thorough=bool(shop.made) and order.settings.render != "copy")
     try:
         join_clips(files, [job.frames for job in jobs], jobs[0].rate, order.target, sound=jobs[0].sound != "none",
                    audio_kbps=order.settings.audio_kbps, cancel=cancel,
@@ -114,6 +115,17 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
         placed=placed(clips, [job.frames for job in jobs], jobs[0].rate),
         clips_encoded=len(shop.made), clips_reused=len(files) - len(shop.made),
         notes={"way": "mixed", "encoder": "libx264", "copied_share": round(share, 3)})
+
+
+def _placed(order: Order, stretch: Stretch, clip: Clip, base: Fraction) -> Clip:
+    """A clip where it needs least encoding: who asked for copies gets one of each clip that can be."""
+    origin_s = order.video.origin_s
+    if order.settings.render == "copy":
+        room = room_of(clip, order.plan, order.settings.copy_tolerance_s)
+        with suppress(Unsuitable):
+            return moved(clip, best_cut(stretch, clip, room, base, origin_s), base, origin_s)
+    room = room_of(clip, order.plan, _SNAP_FRAMES * order.video.frame_s)
+    return onto_keyframe(stretch, clip, room, base, origin_s)
 
 
 def splice_of(stretch: Stretch, job: ClipJob, base: Fraction) -> Splice:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.media.frames import halved
 from pipeline.types import FOCUS_STEP_S, FloatTrack
 
 Grid = npt.NDArray[np.float64]
@@ -87,7 +88,7 @@ class FocusMeter:
         if index != self._index:
             self._close()
             self._index = index
-        half = _halved(grey)
+        half = halved(grey)
         step = self._step
         step.frames += 1
         if step.texture is None:
@@ -210,13 +211,6 @@ def _shortest(mass: npt.NDArray[np.float64], held: float) -> tuple[float, float]
     short = np.flatnonzero(last - first <= _AS_SHORT * (last - first).min())
     best = short[np.argmin(np.abs(starts[short] - (1 - held) / 2))]
     return float(first[best] + last[best]) / 2, float(last[best] - first[best])
-
-
-def _halved(grey: _Bytes) -> _Bytes:
-    """The picture at half its size. An odd row or column is left out: OpenCV is quick only where pixels go in twos."""
-    height, width = grey.shape[0] // 2, grey.shape[1] // 2
-    half = cv2.resize(grey[:2 * height, :2 * width], (width, height), interpolation=cv2.INTER_AREA)
-    return half.astype(np.uint8, copy=False)
 
 
 def _cells(image: npt.NDArray[np.generic]) -> Grid:

@@ -26,7 +26,8 @@ _LEVEL = RATE // 100
 _LEVEL_S = 0.01
 _WINDOW = 512
 # Sound is handed to the detector in blocks, each with a run-up, since it remembers what it heard before.
-# Both are whole numbers of levels and of windows.
+# All are whole numbers of levels and of windows; the last block has as many steps as there is sound.
+_STEP = math.lcm(_LEVEL, _WINDOW)
 _BLOCK = 64 * RATE
 _RUN_UP = 12 * 5 * _WINDOW
 # Timestamps jitter by less; samples follow each other unless they are further off.
@@ -77,15 +78,16 @@ class Ear:
             self._block[first:first + len(part)] = part
             samples, at = samples[len(part):], at + len(part)
 
-    def _close_block(self) -> None:
-        """Measure the block and go on to the next, which begins with the end of this one as its run-up."""
-        fresh = self._block[_RUN_UP:]
+    def _close_block(self, length: int = _BLOCK) -> None:
+        """Measure the block, up to `length`, and go on to the next, which has the end of this one as its run-up."""
+        block = self._block[:_RUN_UP + length]
+        fresh = block[_RUN_UP:]
         self._powers.append((fresh.reshape(-1, _LEVEL) ** 2).mean(axis=1))
-        if self._block.any():
-            voices = np.asarray(_detector()(self._block.copy()), dtype=np.float32).reshape(-1)
+        if block.any():
+            voices = np.asarray(_detector()(block.copy()), dtype=np.float32).reshape(-1)
         else:
             # Damaged files claim hours in which they hold nothing.
-            voices = np.zeros(len(self._block) // _WINDOW, dtype=np.float32)
+            voices = np.zeros(len(block) // _WINDOW, dtype=np.float32)
         self._voices.append(voices[_RUN_UP // _WINDOW:])
         self._block[:_RUN_UP] = self._block[-_RUN_UP:]
         self._block[_RUN_UP:] = 0
@@ -93,8 +95,8 @@ class Ear:
 
     def finish(self, duration_s: float) -> tuple[Heard, FloatTrack]:
         """What was heard in [0, duration_s), and the level in dB below full scale every 10 ms."""
-        while self._block_at < duration_s * RATE:
-            self._close_block()
+        while (left := duration_s * RATE - self._block_at) > 0:
+            self._close_block(min(_BLOCK, math.ceil(left / _STEP) * _STEP))
         count = max(1, math.ceil(duration_s / _LEVEL_S))
         powers = np.concatenate(self._powers)[:count].astype(np.float64)
         level = np.maximum(10 * np.log10(np.maximum(powers, 1e-12)), SILENCE_DB)

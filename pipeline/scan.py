@@ -28,7 +28,7 @@ from pipeline.media.frames import (
 )
 from pipeline.media.thinning import APART_S
 from pipeline.progress import CancelToken, LinkedToken, Progress, Report
-from pipeline.scenes import MARGIN, CutFinder
+from pipeline.scenes import MARGIN, CutFinder, Loose
 from pipeline.settings import Settings
 from pipeline.signals import SAMPLE_RATE, PictureMeter, SoundMeter
 from pipeline.types import Heard, Interval, SampledFrame, Scan, VideoInfo
@@ -39,6 +39,8 @@ _JPEG_QUALITY = 90
 _REPORT_EVERY_S = 0.1
 # Of fewer frames a second each is needed: what happens between two would go unnoticed.
 _THINNED_FPS = 20.0
+# Cuts that are looked at again at once: while one is decoded, another's file is opened and its pictures are compared.
+_LOOKERS = 2
 # Small pictures that may wait to be measured.
 _FAR_BEHIND = 32
 
@@ -202,11 +204,20 @@ class _Eye:
 
     def tighten(self, cancel: CancelToken) -> None:
         """Look once more at cuts that lie among frames that were left out."""
-        margin_s = (MARGIN + 0.5) * self._video.frame_s
-        for loose in self.cuts.loose:
-            pictures = decode_stretch(self._video, loose.before_s - margin_s, loose.after_s + margin_s, cancel,
+        margin_s, stop = (MARGIN + 0.5) * self._video.frame_s, LinkedToken(cancel)
+
+        def look(loose: Loose) -> list[float] | None:
+            pictures = decode_stretch(self._video, loose.before_s - margin_s, loose.after_s + margin_s, stop,
                                       self._settings.limits)
-            self.cuts.tighten(loose, ((at.time_s, small_bgr(at.frame, *self._size)) for at in pictures))
+            return self.cuts.look_again(loose, ((at.time_s, small_bgr(at.frame, *self._size)) for at in pictures))
+
+        with ThreadPoolExecutor(_LOOKERS, "tighten") as lookers:
+            try:
+                for loose, cuts in zip(self.cuts.loose, lookers.map(look, self.cuts.loose), strict=True):
+                    if cuts is not None:
+                        self.cuts.replace(loose, cuts)
+            finally:
+                stop.cancel()
 
     def _sample(self, picture: Picture) -> None:
         """Put a frame aside, as a viewer sees it."""

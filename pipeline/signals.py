@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.focus import FocusMeter
+from pipeline.media.frames import halved
 from pipeline.scenes import GROWTH
 from pipeline.types import RHYTHM_STEP_S, FloatTrack, Signals
 
@@ -129,23 +130,31 @@ class SoundMeter:
     def __init__(self) -> None:
         self._power: dict[int, list[float]] = {}
         self._flux: dict[int, list[float]] = {}
-        self._pending = np.zeros(0, dtype=np.float32)
-        self._pending_s = 0.0
+        self._pending: list[npt.NDArray[np.float32]] = []
+        self._count, self._pending_s = 0, 0.0
         self._spectrum: npt.NDArray[np.float64] | None = None
         self._window = np.hanning(_FFT)
 
     def push(self, time_s: float, samples: npt.NDArray[np.float32]) -> None:
         """Take samples: (n,) at SAMPLE_RATE, the first of them heard at `time_s`."""
-        expected_s = self._pending_s + len(self._pending) / SAMPLE_RATE
-        if abs(time_s - expected_s) > 0.1:
+        if abs(time_s - self._pending_s - self._count / SAMPLE_RATE) > 0.1:
             # A gap in the track: what was before has nothing to do with what comes.
-            self._pending, self._pending_s, self._spectrum = samples[:0], time_s, None
-        self._pending = np.concatenate([self._pending, samples])
-        blocks = (len(self._pending) - _FFT) // _HOP + 1
+            self._measure()
+            self._pending, self._count, self._pending_s, self._spectrum = [], 0, time_s, None
+        self._pending.append(samples)
+        self._count += len(samples)
+        # Decoders give a few hundred samples at a time, each of which would cost as much as a second of them.
+        if self._count >= SAMPLE_RATE:
+            self._measure()
+
+    def _measure(self) -> None:
+        """Take in all whole blocks of what is pending."""
+        blocks = (self._count - _FFT) // _HOP + 1
         if blocks <= 0:
             return
+        pending = np.concatenate(self._pending)
         starts = np.arange(blocks) * _HOP
-        frames = self._pending[starts[:, None] + np.arange(_FFT)].astype(np.float64)
+        frames = pending[starts[:, None] + np.arange(_FFT)].astype(np.float64)
         spectra = np.log1p(10 * np.abs(np.fft.rfft(frames * self._window, axis=1)))
         first = spectra[:1] if self._spectrum is None else self._spectrum[None]
         rises = np.maximum(np.diff(np.concatenate([first, spectra]), axis=0), 0).mean(axis=1)
@@ -155,16 +164,19 @@ class SoundMeter:
                 _add(self._power, int(at), float(power))
                 _add(self._flux, int(at), float(rise))
         self._spectrum = spectra[-1]
-        self._pending = self._pending[blocks * _HOP:]
+        self._pending = [pending[blocks * _HOP:]]
+        self._count -= blocks * _HOP
         self._pending_s += blocks * _HOP / SAMPLE_RATE
 
     def heard_share(self, start_s: float, end_s: float) -> float:
         """Share of the whole seconds of a stretch in which there were any samples, silent or not."""
+        self._measure()
         seconds = range(math.ceil(start_s), max(math.ceil(start_s) + 1, math.floor(end_s)))
         return sum(second in self._power for second in seconds) / len(seconds)
 
     def finish(self, duration_s: float) -> tuple[FloatTrack, FloatTrack]:
         """Loudness in dB below full scale (RMS over the second) and onset strength, ceil(duration_s) long."""
+        self._measure()
         count = max(1, math.ceil(duration_s - 1e-6))
         loudness, onset = np.full(count, SILENCE_DB), np.zeros(count)
         for i in range(count):
@@ -194,13 +206,16 @@ def _facts(image: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]) -> npt.NDA
     _, edges = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
     mean, deviation = cv2.meanStdDev(grey)
     # Hasler and Süsstrunk 2003, "Measuring colourfulness in natural images", equation 3.
-    shift, spread = cv2.meanStdDev(cv2.transform(image.astype(np.float32), _OPPONENTS))
+    # One pixel of four tells as much of a whole picture.
+    shift, spread = cv2.meanStdDev(cv2.transform(image[::2, ::2].astype(np.float32), _OPPONENTS))
     return np.array([math.log1p(edges[0, 0] ** 2), mean[0, 0] / 255, deviation[0, 0] / 255,
                      math.hypot(*spread.ravel()) + 0.3 * math.hypot(*shift.ravel())])
 
 
 def _descriptor(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """What a picture looks like in 192 numbers: layout of light and colour (8 x 8 cells), not its details."""
+    while min(image.shape[:2]) >= 32:
+        image = halved(image)
     cells = cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(cells, cv2.COLOR_BGR2LAB).astype(np.float64) - (0, 128, 128)
     light = lab[..., 0] - lab[..., 0].mean()

@@ -332,9 +332,14 @@ def _squeezed(plane: av.video.plane.VideoPlane, width: int, height: int, coarse:
         image = np.ascontiguousarray(image[::step, ::step])
     # OpenCV halves many times as quickly as it divides by anything else.
     while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
-        rows, columns = image.shape[0] // 2, image.shape[1] // 2
-        image = cast("Image", cv2.resize(image[:2 * rows, :2 * columns], (columns, rows), interpolation=cv2.INTER_AREA))
+        image = halved(image)
     return cast("Image", cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def halved(image: Image) -> Image:
+    """A picture at half its size. An odd row or column is left out: OpenCV is quick only where pixels go in twos."""
+    rows, columns = image.shape[0] // 2, image.shape[1] // 2
+    return cast("Image", cv2.resize(image[:2 * rows, :2 * columns], (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 @lru_cache

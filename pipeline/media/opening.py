@@ -11,6 +11,7 @@ from typing import Any, Literal
 import av
 import av.container
 import av.stream
+from av.stream import Discard
 
 from pipeline.errors import InputError
 from pipeline.media.references import refuse_references
@@ -75,10 +76,12 @@ def open_media(path: Path, subject: str, kind: Literal["video", "audio"] = "vide
 
 
 def demux(container: av.container.InputContainer, *streams: av.stream.Stream) -> Iterator[av.Packet[Any]]:
-    """The packets of some of a file's streams, in file order; the last of each is empty.
+    """The packets of some of a file's streams, in file order; the last of each is empty. Others needn't even be read.
 
     Containers such as FLV may begin another stream midway, of which PyAV makes an IndexError: it is passed over.
     """
+    for stream in container.streams:
+        stream.discard = Discard.default if stream in streams else Discard.all
     while True:
         try:
             yield from container.demux(*streams)

@@ -101,6 +101,15 @@ class FocusMeter:
         """Frames are missing here: what comes next is no motion from what came before."""
         self._last = None
 
+    def rows(self) -> FloatTrack:
+        """What the steps so far showed, (n, 6): each one's index, its box and its weight; the last step ends here."""
+        self._close()
+        return np.array([[index, *row] for index, row in self._rows.items()]).reshape(-1, 6)
+
+    def take(self, rows: FloatTrack) -> None:
+        """Take over what another meter's `rows` gave."""
+        self._rows |= {int(row[0]): row[1:] for row in rows}
+
     def finish(self, duration_s: float) -> FloatTrack:
         """Boxes and weights, one row a step, as `Signals.focus`; a step without a frame has what the last one had."""
         self._close()

@@ -7,7 +7,7 @@ without a pause in which a cut would go unnoticed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,17 @@ class Ear:
             first = _RUN_UP + at - self._block_at
             self._block[first:first + len(part)] = part
             samples, at = samples[len(part):], at + len(part)
+
+    def kept(self) -> dict[str, npt.NDArray[Any]]:
+        """All that was heard so far, as arrays that `take` goes on from."""
+        return {"powers": np.concatenate([np.zeros(0, np.float32), *self._powers]),
+                "voices": np.concatenate([np.zeros(0, np.float32), *self._voices]),
+                "block": self._block, "block_at": np.array(self._block_at)}
+
+    def take(self, kept: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take over what another ear has `kept`, to its end."""
+        self._powers, self._voices, self._block = [kept["powers"]], [kept["voices"]], kept["block"]
+        self._block_at = self._next = int(kept["block_at"])
 
     def _close_block(self, length: int = _BLOCK) -> None:
         """Measure the block, up to `length`, and go on to the next, which has the end of this one as its run-up."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,72 +56,72 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     Raises InputError where no frame can be decoded or one is beyond the limits, OutputError where frames can't be
     written, Cancelled.
     """
-    eye = _Eye(video, settings, frame_dir, tell)
-    sounds, ear, warnings = _observe(eye, video, settings, report, cancel)
-    eye.tighten(cancel)
-    report(Progress("scan", 1.0, "looking for scenes"))
-    if eye.count == 0:
-        raise InputError("holds no picture that can be decoded; if a player can show it, save it again as MP4",
-                         video.path.name)
-    if video.has_audio and sounds is None:
-        warnings.append("the sound can't be decoded; scenes are judged by the picture alone")
-    duration_s = eye.last_s + video.frame_s
-    words, level = ear.finish(duration_s) if sounds else (Heard(), None)
-    signals = eye.pictures.finish(duration_s, sounds.finish(duration_s) if sounds else None, level)
-    holes = [gap for gap in eye.gaps if _is_hole(gap, sounds)]
-    for hole in holes:
-        eye.cuts.break_at(hole.start_s)
-        eye.cuts.break_at(hole.end_s)
-        warnings.append(f"the file holds nothing from {hole.start_s:.0f} to {hole.end_s:.0f} s; "
-                        "that stretch is left out")
-    scenes = eye.cuts.finish(duration_s)
-    empty = tuple(s for s in scenes if any(hole.overlap_s(s) > 0.9 * s.duration_s for hole in holes))
-    return Scan(duration_s, eye.count, scenes, signals, tuple(eye.frames), empty, tuple(warnings), words)
-
-
-def _observe(eye: _Eye, video: VideoInfo, settings: Settings, report: Report,
-             cancel: CancelToken) -> tuple[SoundMeter | None, Ear, list[str]]:
-    """Show the picture to `eye`, and listen to the sound beside; returns what `_listen` does."""
-    stop, warnings, told_at = LinkedToken(cancel), list[str](), 0.0
+    eye, stop = Eye(video, settings, frame_dir, tell), LinkedToken(cancel)
     with ThreadPoolExecutor(1, "sound") as beside:
-        listening = beside.submit(_listen, video, stop)
+        listening = beside.submit(listen, video, stop)
         try:
-            thin = video.fps >= _THINNED_FPS
-            for event in ahead(decode_pictures(video, cancel, settings.limits, thin=thin)):
-                if isinstance(event, Picture):
-                    eye.push(event)
-                    if time.monotonic() - told_at > _REPORT_EVERY_S:
-                        told_at = time.monotonic()
-                        report(Progress("scan", min(1.0, event.time_s / video.duration_s), "looking for scenes"))
-                else:
-                    warnings.append(_told(event))
-                    if event.kind == "video":
-                        eye.lose()
-            sounds, ear, complaints = listening.result()
-            eye.finish()
+            damage = watch(eye, decode_pictures(video, cancel, settings.limits, thin=is_thinned(video)), report)
+            heard = listening.result()
         finally:
             stop.cancel()
             eye.close()
-    return sounds, ear, warnings + complaints
+    eye.tighten(cancel)
+    report(Progress("scan", 1.0, "looking for scenes"))
+    return concluded(video, eye, heard, (*damage, *heard.damage))
 
 
-def _listen(video: VideoInfo, cancel: CancelToken) -> tuple[SoundMeter | None, Ear, list[str]]:
-    """Measure the sound: None where there is none that can be decoded; and what went wrong, for people."""
-    sounds, ear, heard = SoundMeter(), Ear(), False
-    complaints: list[str] = []
-    for event in decode_sound(video, SAMPLE_RATE, cancel):
-        if isinstance(event, Sound):
-            heard = True
-            sounds.push(event.time_s, event.samples)
-            ear.push(event.time_s, event.samples)
+def is_thinned(video: VideoInfo) -> bool:
+    """Whether pictures are left out of a video's scan."""
+    return video.fps >= _THINNED_FPS
+
+
+def watch(eye: Eye, events: Iterator[Picture | Damage], report: Report) -> tuple[Damage, ...]:
+    """Show the picture to `eye`, which has measured all of it then; returns what is damaged. Raises what `events` does.
+    """
+    damage, told_at, duration_s = list[Damage](), 0.0, eye.video.duration_s
+    for event in ahead(events):
+        if isinstance(event, Picture):
+            eye.push(event)
+            if time.monotonic() - told_at > _REPORT_EVERY_S:
+                told_at = time.monotonic()
+                report(Progress("scan", min(1.0, event.time_s / duration_s), "looking for scenes"))
         else:
-            complaints.append(_told(event))
-    return sounds if heard else None, ear, complaints
+            damage.append(event)
+            if event.kind == "video":
+                eye.lose()
+    eye.finish()
+    return tuple(damage)
 
 
-def _told(damage: Damage) -> str:
-    """Damage in words."""
-    return _TELL[damage.kind].format(max(0.0, damage.time_s))
+def listen(video: VideoInfo, cancel: CancelToken) -> Listener:
+    """Measure the sound."""
+    found = Listener()
+    for event in decode_sound(video, SAMPLE_RATE, cancel):
+        found.push(event)
+    return found
+
+
+def concluded(video: VideoInfo, seen: Seen, heard: Listener, damage: Sequence[Damage]) -> Scan:
+    """What picture and sound come to. Raises InputError where there is no picture."""
+    if seen.count == 0:
+        raise InputError("holds no picture that can be decoded; if a player can show it, save it again as MP4",
+                         video.path.name)
+    warnings = [_TELL[one.kind].format(max(0.0, one.time_s)) for one in damage]
+    sounds = heard.sounds if heard.anything else None
+    if video.has_audio and sounds is None:
+        warnings.append("the sound can't be decoded; scenes are judged by the picture alone")
+    duration_s = seen.last_s + video.frame_s
+    words, level = heard.ear.finish(duration_s) if sounds else (Heard(), None)
+    signals = seen.pictures.finish(duration_s, sounds.finish(duration_s) if sounds else None, level)
+    holes = [gap for gap in seen.gaps if _is_hole(gap, sounds)]
+    for hole in holes:
+        seen.cuts.break_at(hole.start_s)
+        seen.cuts.break_at(hole.end_s)
+        warnings.append(f"the file holds nothing from {hole.start_s:.0f} to {hole.end_s:.0f} s; "
+                        "that stretch is left out")
+    scenes = seen.cuts.finish(duration_s)
+    empty = tuple(s for s in scenes if any(hole.overlap_s(s) > 0.9 * s.duration_s for hole in holes))
+    return Scan(duration_s, seen.count, scenes, signals, tuple(seen.frames), empty, tuple(warnings), words)
 
 
 def _is_hole(gap: Interval, sounds: SoundMeter | None) -> bool:
@@ -143,18 +144,60 @@ _TELL = {
 }
 
 
-class _Eye:
+def gap_between(before_s: float, after_s: float, frame_s: float) -> Interval | None:
+    """The stretch between two neighbouring frames, if it is one that wants an explanation.
+
+    frame_s: how long a frame is shown
+    """
+    return Interval(before_s + frame_s, after_s) if after_s - before_s > _HOLE_S else None
+
+
+@dataclass(slots=True)
+class Listener:
+    """Shows the sound to its meters.
+
+    anything: whether there was any that could be decoded
+    """
+
+    sounds: SoundMeter = field(default_factory=SoundMeter)
+    ear: Ear = field(default_factory=Ear)
+    anything: bool = False
+    damage: list[Damage] = field(default_factory=list)
+
+    def push(self, event: Sound | Damage) -> None:
+        """Take what the decoder gives."""
+        if isinstance(event, Sound):
+            self.anything = True
+            self.sounds.push(event.time_s, event.samples)
+            self.ear.push(event.time_s, event.samples)
+        else:
+            self.damage.append(event)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the pictures of a video, or of a part of it, leave behind.
+
+    gaps: stretches without frames
+    count: of frames
+    last_s: when the last one is shown
+    """
+
+    cuts: CutFinder
+    pictures: PictureMeter
+    frames: list[SampledFrame] = field(default_factory=list)
+    gaps: list[Interval] = field(default_factory=list)
+    count: int = 0
+    last_s: float = 0.0
+
+
+class Eye(Seen):
     """Shows each frame to the cut finder and the picture meter, and puts some aside."""
 
     def __init__(self, video: VideoInfo, settings: Settings, frame_dir: Path,
-                 tell: Callable[[SampledFrame], object]) -> None:
-        self.cuts = CutFinder(video.fps, settings)
-        self.pictures = PictureMeter(video.rotation_deg, video.mirrored)
-        self.frames: list[SampledFrame] = []
-        self.gaps: list[Interval] = []
-        self.count = 0
-        self.last_s = 0.0
-        self._video, self._settings, self._frame_dir, self._tell = video, settings, frame_dir, tell
+                 tell: Callable[[SampledFrame], object] = lambda _: None, cuts: CutFinder | None = None) -> None:
+        super().__init__(cuts or CutFinder(video.fps, settings), PictureMeter(video.rotation_deg, video.mirrored))
+        self.video, self._settings, self._frame_dir, self._tell = video, settings, frame_dir, tell
         self._size = _small_size(video)
         self._lost = False
         self._meter, self._measuring = ThreadPoolExecutor(1, "meter"), deque[Future[None]]()
@@ -164,10 +207,10 @@ class _Eye:
         """Take the next frame."""
         if self._lost and self.count:
             # Whatever was lost, the two sides of the hole are not one shot.
-            self.cuts.break_at(self.last_s + self._video.frame_s)
+            self.cuts.break_at(self.last_s + self.video.frame_s)
             self.cuts.break_at(picture.time_s)
-        elif picture.time_s - self.last_s > _HOLE_S:
-            self.gaps.append(Interval(self.last_s + self._video.frame_s, picture.time_s))
+        elif gap := gap_between(self.last_s, picture.time_s, self.video.frame_s):
+            self.gaps.append(gap)
         self._lost = False
         small = small_bgr(picture.frame, *self._size)
         if picture.spare and picture.time_s - self._measured_s < APART_S:
@@ -202,18 +245,20 @@ class _Eye:
         """Let the meter's thread go, whatever it still has to do."""
         self._meter.shutdown(cancel_futures=True)
 
-    def tighten(self, cancel: CancelToken) -> None:
-        """Look once more at cuts that lie among frames that were left out."""
-        margin_s, stop = (MARGIN + 0.5) * self._video.frame_s, LinkedToken(cancel)
+    def tighten(self, cancel: CancelToken, start_s: float = 0.0, end_s: float = math.inf) -> None:
+        """Look once more at cuts that lie among frames that were left out, if they may lie in [start_s, end_s)."""
+        margin_s, stop = (MARGIN + 0.5) * self.video.frame_s, LinkedToken(cancel)
 
         def look(loose: Loose) -> list[float] | None:
-            pictures = decode_stretch(self._video, loose.before_s - margin_s, loose.after_s + margin_s, stop,
+            pictures = decode_stretch(self.video, loose.before_s - margin_s, loose.after_s + margin_s, stop,
                                       self._settings.limits)
             return self.cuts.look_again(loose, ((at.time_s, small_bgr(at.frame, *self._size)) for at in pictures))
 
+        wanted = [loose for loose in self.cuts.loose
+                  if loose.after_s >= start_s and loose.before_s < end_s]
         with ThreadPoolExecutor(_LOOKERS, "tighten") as lookers:
             try:
-                for loose, cuts in zip(self.cuts.loose, lookers.map(look, self.cuts.loose), strict=True):
+                for loose, cuts in zip(wanted, lookers.map(look, wanted), strict=True):
                     if cuts is not None:
                         self.cuts.replace(loose, cuts)
             finally:
@@ -223,7 +268,7 @@ class _Eye:
         """Put a frame aside, as a viewer sees it."""
         step_s = 1 / self._settings.sample_fps
         self._next_sample_s = (math.floor(picture.time_s / step_s + 1e-6) + 1) * step_s
-        image = shown_bgr(picture.frame, self._video, self._settings.sample_side)
+        image = shown_bgr(picture.frame, self.video, self._settings.sample_side)
         path = self._frame_dir / f"{round(picture.time_s * 1000):09d}.jpg"
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         try:

@@ -141,7 +141,6 @@ class CutFinder:
         image: (h, w, 3) BGR, small
         left_out: frames that were neither pushed nor glimpsed since the last one that was
         """
-        code = FrameTimecode(Timecode(round(time_s / _TIME_BASE), _TIME_BASE), fps=self._fps)
         self.steps, self._passed = 1 + left_out + self._passed, 0
         seen = _seen(time_s, image, left_out, self.steps)
         repeat = bool(self._recent) and _difference(seen, self._recent[-1]) < _REPEAT_CHANGE
@@ -151,14 +150,24 @@ class CutFinder:
             self._fed_s = time_s
             self._hard.adaptive_threshold = self._ratio()
             self._waiting += [(cut.seconds, self._newest.ratio >= self._settings.cut_ratio)
-                              for cut in self._hard.process_frame(code, halved(image))]
+                              for cut in self._hard.process_frame(self._code(time_s), halved(image))]
         # The detector compares the mean of what it is shown with its threshold. The mean of the whole picture would
         # call a lit face in the dark "black", so it is shown the level that nearly all pixels stay under, or over.
         ranks = [int(share * seen.tiny.size) for share in (_BLANK_SHARE, 1 - _BLANK_SHARE)]
-        levels = np.partition(seen.tiny, ranks, axis=None)[ranks]
-        for detector, level in zip(self._fades, levels, strict=True):
-            self._fade_cuts += [cut.seconds for cut in detector.process_frame(code, np.full((1, 1), level))]
+        self.shade(time_s, *np.partition(seen.tiny, ranks, axis=None)[ranks])
         self._settle(final=False)
+
+    def shade(self, time_s: float, dark: int, bright: int) -> None:
+        """Take how bright a frame is, which is all that fades are told by; `push` does that.
+
+        dark, bright: 0 to 255; nearly all of its pixels are at most as bright as the one, and at least as the other
+        """
+        code = self._code(time_s)
+        for detector, level in zip(self._fades, (dark, bright), strict=True):
+            self._fade_cuts += [cut.seconds for cut in detector.process_frame(code, np.full((1, 1), level))]
+
+    def _code(self, time_s: float) -> FrameTimecode:
+        return FrameTimecode(Timecode(round(time_s / _TIME_BASE), _TIME_BASE), fps=self._fps)
 
     def look_again(self, loose: Loose, pictures: Iterable[tuple[float, npt.NDArray[np.uint8]]]) -> list[float] | None:
         """Where one of `loose` is to the frame: no cut, one or several; None where there is nothing to see.
@@ -174,7 +183,7 @@ class CutFinder:
         if seen <= 2:
             return None
         finder._settle(final=True)
-        return [cut for cut in finder._cuts if loose.before_s < cut <= loose.after_s]
+        return [cut for cut in finder.cuts if loose.before_s < cut <= loose.after_s]
 
     def replace(self, loose: Loose, cuts: Sequence[float]) -> None:
         """Put what `look_again` found in the place of one of `loose`."""
@@ -184,6 +193,11 @@ class CutFinder:
     def break_at(self, time_s: float) -> None:
         """Put a cut at `time_s` whatever the picture says: frames are missing there."""
         self._cuts.append(time_s)
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The cuts that were found so far, fades left out; in no order."""
+        return tuple(self._cuts)
 
     @property
     def newest_s(self) -> float:

@@ -6,6 +6,7 @@ Part of the scan: `scan.py` feeds it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import cv2
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from pipeline.focus import FocusMeter
 from pipeline.media.frames import halved
 from pipeline.scenes import GROWTH
-from pipeline.types import RHYTHM_STEP_S, FloatTrack, Signals
+from pipeline.types import FOCUS_STEP_S, RHYTHM_STEP_S, FloatTrack, Signals
 
 SAMPLE_RATE = 16_000
 SILENCE_DB = -70.0
@@ -44,6 +45,16 @@ class _Second:
     looks: int = 0
     facts: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(4))
     descriptor: npt.NDArray[np.float64] | None = None
+
+    def as_row(self) -> npt.NDArray[np.float64]:
+        """All of it as numbers."""
+        sums = [self.changes, self.change_sum, self.change_max, self.looks]
+        return np.concatenate([sums, self.facts, np.zeros(192) if self.descriptor is None else self.descriptor])
+
+    @classmethod
+    def of_row(cls, row: npt.NDArray[np.float64]) -> _Second:
+        """What `as_row` wrote."""
+        return cls(int(row[0]), float(row[1]), float(row[2]), int(row[3]), row[4:8], row[8:])
 
 
 class PictureMeter:
@@ -84,6 +95,22 @@ class PictureMeter:
         """Frames are missing here: what comes next is no motion from what came before."""
         self._last = None
         self._focus.skip()
+
+    def kept(self, start_s: int, end_s: float) -> dict[str, npt.NDArray[np.float64]]:
+        """What the whole seconds in [start_s, end_s) showed, as arrays that another meter may `take`."""
+        seconds = [[index, *one.as_row()] for index, one in self._seconds.items() if start_s <= index < end_s]
+        first, end = (bound / RHYTHM_STEP_S for bound in (start_s, end_s))
+        beats = [[index, *sums] for index, sums in self._beats.items() if round(first) <= index < end - 0.5]
+        focus = self._focus.rows()
+        inside = (focus[:, 0] >= start_s / FOCUS_STEP_S) & (focus[:, 0] < end_s / FOCUS_STEP_S)
+        return {"seconds": np.array(seconds).reshape(len(seconds), -1), "beats": np.array(beats).reshape(-1, 3),
+                "focus": focus[inside]}
+
+    def take(self, kept: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Take over what another meter has `kept` of seconds of which this one knows nothing."""
+        self._seconds |= {int(row[0]): _Second.of_row(row[1:]) for row in kept["seconds"]}
+        self._beats |= {int(index): [total, count] for index, total, count in kept["beats"]}
+        self._focus.take(kept["focus"])
 
     def finish(self, duration_s: float, sound: tuple[FloatTrack, FloatTrack] | None,
                level: FloatTrack | None = None) -> Signals:
@@ -168,6 +195,17 @@ class SoundMeter:
         self._count -= blocks * _HOP
         self._pending_s += blocks * _HOP / SAMPLE_RATE
 
+    def kept(self) -> dict[str, npt.NDArray[np.float64]]:
+        """What was measured so far, as arrays that another meter may `take`."""
+        self._measure()
+        return {name: np.array([[second, *sums] for second, sums in table.items()]).reshape(-1, 3)
+                for name, table in (("power", self._power), ("flux", self._flux))}
+
+    def take(self, kept: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Take over what another meter has `kept`."""
+        for name, table in (("power", self._power), ("flux", self._flux)):
+            table |= {int(second): [total, count] for second, total, count in kept[name]}
+
     def heard_share(self, start_s: float, end_s: float) -> float:
         """Share of the whole seconds of a stretch in which there were any samples, silent or not."""
         self._measure()
@@ -234,6 +272,8 @@ def _unit(vector: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
 def _novelty(looks: npt.NDArray[np.float32]) -> FloatTrack:
     """Mean distance of each second's look from the others', 0 to 1."""
     step = max(1, math.ceil(len(looks) / _REFERENCES))
-    others = looks[::step].T
-    blocks = [np.clip(looks[i:i + _BLOCK] @ others, -1, 1).mean(axis=1) for i in range(0, len(looks), _BLOCK)]
+    others = np.ascontiguousarray(looks[::step])
+    # Not a matrix product: that one's last digits depend on how many threads share it.
+    blocks = [np.clip(np.einsum("ij,kj->ik", looks[i:i + _BLOCK], others), -1, 1).mean(axis=1)
+              for i in range(0, len(looks), _BLOCK)]
     return np.asarray((1 - np.concatenate(blocks)) / 2, dtype=np.float64)

@@ -15,7 +15,7 @@ CORE = sorted((ROOT / "pipeline").rglob("*.py"))
 # A stage and the modules that are parts of it alone.
 STAGES = {
     "scan": ("pipeline.scan", "pipeline.scenes", "pipeline.signals", "pipeline.focus",
-             "pipeline.hearing"),
+             "pipeline.hearing", "pipeline.division", "pipeline.parts"),
     "segments": ("pipeline.segments",),
     "scorers": ("pipeline.scorers",),
     "speech": ("pipeline.speech",),

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import dropwhile
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import av
@@ -87,12 +88,13 @@ class Damage:
 
 
 def decode_pictures(video: VideoInfo, cancel: CancelToken, limits: Limits | None = None, *,
-                    thin: bool = False) -> Iterator[Picture | Damage]:
+                    thin: bool = False, enter_s: float | None = None) -> Iterator[Picture | Damage]:
     """Decode the video's picture in one pass.
 
     limits: what it may ask of this machine; the default ones where None
     thin: whether to leave out what no other picture is built on (see `thinning`), and the filter that smooths blocks:
         half the work, for pictures that are measured rather than looked at
+    enter_s: where to begin, on the container's clock, as `seeking.safe_seeks` gives it; at the file's start where None
 
     After damage in the picture, frames are left out until the next key frame: those between are built on
     references that were lost, and show smears. Raises InputError where the file can't be opened any more or grows
@@ -101,7 +103,11 @@ def decode_pictures(video: VideoInfo, cancel: CancelToken, limits: Limits | None
     with open_media(video.path, video.path.name) as container:
         stream = cast("VideoStream", container.streams[video.video_stream])
         pictures = _PictureDecoder(stream, video, limits or Limits(), thin=thin, measured=thin)
-        packets = demux(container, stream)
+        packets: Iterator[Packet] = demux(container, stream)
+        if enter_s is not None:
+            container.seek(int(enter_s * av.time_base))
+            # Pictures are built on that one. The last packet is empty, and no keyframe.
+            packets = dropwhile(lambda packet: bool(packet.size) and not packet.is_keyframe, packets)
         while True:
             cancel.check()
             try:

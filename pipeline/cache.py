@@ -20,6 +20,7 @@ from pipeline.errors import OutputError
 from pipeline.keeping import CLIPS, entries, evict, session, tidy, use
 from pipeline.locks import gate
 from pipeline.media.files import disk_error, remove, sweep, working_folder
+from pipeline.progress import CancelToken, Progress, Report
 from pipeline.sealing import MANIFEST, check_folder, seal_folder
 from pipeline.settings import Settings
 from pipeline.types import (
@@ -32,6 +33,7 @@ from pipeline.types import (
     ScoredSegment,
     ScorerInfo,
     Signals,
+    VideoInfo,
     Wish,
     Word,
 )
@@ -39,7 +41,7 @@ from pipeline.types import (
 T = TypeVar("T")
 
 # Raise a stage's number when its code changes what it returns: what older code left behind is then not found.
-STAGE_VERSIONS = {"scan": 5, "segment": 1, "score": 3, "speech": 1}
+STAGE_VERSIONS = {"scan": 5, "part": 1, "sound": 1, "segment": 1, "score": 3, "speech": 1}
 
 
 # What readers raise over files that are torn, or altered by other hands.
@@ -240,6 +242,20 @@ def stage_key(stage: str, source: str, *inputs: Any) -> str:
     inputs: JSON values of everything else that the result depends on
     """
     return key_of([stage, STAGE_VERSIONS[stage], source, inputs])
+
+
+def scan_key(video: VideoInfo, settings: Settings) -> str:
+    """What a scan is kept under, and what all that goes on from it is keyed by."""
+    return stage_key("scan", video.sha256, settings.part("scan"))
+
+
+def waiting(stage: str, report: Report, cancel: CancelToken) -> Callable[[], None]:
+    """What to do while another process makes what this one needs."""
+    def wait() -> None:
+        cancel.check()
+        report(Progress(stage, None, "waiting for another run that does the same"))
+
+    return wait
 
 
 def key_of(facts: object) -> str:

@@ -18,8 +18,11 @@ from pipeline.cache import (
     open_cache,
     save_scored,
     save_words,
+    scan_key,
     stage_key,
+    waiting,
 )
+from pipeline.division import Part
 from pipeline.errors import Cancelled, ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
@@ -37,6 +40,7 @@ from pipeline.segments import split
 from pipeline.selection import budget_s, select
 from pipeline.settings import Settings
 from pipeline.space import check_room, needs
+from pipeline.splitting import scan_parts
 from pipeline.types import FOCUS_STEP_S, Focus, Reel, Scan, Scored, Segment, VideoInfo, Word
 
 REEL_NAME = "reel.mp4"
@@ -130,17 +134,20 @@ def analyse(path: str | Path, settings: Settings | None = None, *, video: VideoI
         return _analyse(video, settings, cache, timings, report, token)
 
 
-def scan(path: str | Path, settings: Settings | None = None, *, report: Report = silent,
-         cancel: CancelToken | None = None) -> VideoInfo:
+def scan(path: str | Path, settings: Settings | None = None, *, video: VideoInfo | None = None,
+         parts: Sequence[Part] = (), report: Report = silent, cancel: CancelToken | None = None) -> VideoInfo:
     """The part of `analyse` that reads the file: whoever has the cache needs only what this returns to go on.
+
+    video: as for `make_reel`
+    parts: into which it was divided, if others were to look at them (see `splitting`)
 
     Raises InputError, OutputError or Cancelled.
     """
     token, settings = cancel or CancelToken(), settings or Settings()
-    video = _probe(Path(path), settings, {}, report, token)
+    video = _probe(Path(path), settings, {}, report, token, video)
     with open_cache(settings) as cache:
         _check_room(video, settings, cache, None)
-        _scan(video, settings, cache, report, token)
+        _scan(video, settings, cache, report, token, parts=parts)
     return video
 
 
@@ -219,7 +226,7 @@ def _check_room(video: VideoInfo, settings: Settings, cache: Cache, folder: Path
 
     folder: for the reel; None where none is made
     """
-    scanned = cache.has("scan", _scan_key(video, settings))
+    scanned = cache.has("scan", scan_key(video, settings))
     wanted = needs(video, settings, reel_s=None if folder else 0.0, scanned=scanned)
     check_room(wanted, cache.root, folder, cache.make_room)
 
@@ -292,12 +299,12 @@ def _score(scorer: Scorer, identity: str, video: VideoInfo, scan: Scan, segments
         save_scored(scorer.score(scan, segments, settings, report, cancel), folder)
 
     key = _score_key(identity, video, settings)
-    return cache.get("score", key, load_scored, make, _waiting("score", report, cancel))[0]
+    return cache.get("score", key, load_scored, make, waiting("score", report, cancel))[0]
 
 
 def _score_key(identity: str, video: VideoInfo, settings: Settings) -> str:
     """What scores are kept under. Which scorer was asked for doesn't matter, only which one answered."""
-    segmented = stage_key("segment", _scan_key(video, settings), settings.part("segment"))
+    segmented = stage_key("segment", scan_key(video, settings), settings.part("segment"))
     return stage_key("score", segmented, {**settings.part("score"), "scorer": identity})
 
 
@@ -310,34 +317,23 @@ def _eager(scorers: Sequence[tuple[Scorer, str]], video: VideoInfo, settings: Se
 
 
 def _scan(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken,
-          timings: dict[str, float] | None = None, eager: Eager | None = None) -> Scan:
+          timings: dict[str, float] | None = None, eager: Eager | None = None, parts: Sequence[Part] = ()) -> Scan:
     """The video's scan, from the cache if it is there.
 
+    parts: to join, where they make a whole
     eager: what looks at frames meanwhile; `timings["ahead"]` is how much of the scan's time its model was at work
     """
     def make(folder: Path) -> None:
+        if len(parts) > 1 and scan_parts(video, parts, settings, folder, cache, report, cancel):
+            return
         with eager.ahead(settings, cancel) if eager else nullcontext() as ahead:
             scan_video(video, settings, folder, report, cancel, ahead.take if ahead else None)
         if ahead and timings is not None:
             timings["ahead"] = ahead.busy_s
 
-    scan, _ = cache.get("scan", _scan_key(video, settings), load_scan, make, _waiting("scan", report, cancel))
+    scan, _ = cache.get("scan", scan_key(video, settings), load_scan, make, waiting("scan", report, cancel))
     report(Progress("scan", 1.0, f"found {len(scan.scenes)} scenes"))
     return scan
-
-
-def _waiting(stage: str, report: Report, cancel: CancelToken) -> Callable[[], None]:
-    """What to do while another process makes what this one needs."""
-    def wait() -> None:
-        cancel.check()
-        report(Progress(stage, None, "waiting for another run that does the same"))
-
-    return wait
-
-
-def _scan_key(video: VideoInfo, settings: Settings) -> str:
-    """What a scan is kept under, and what all that goes on from it is keyed by."""
-    return stage_key("scan", video.sha256, settings.part("scan"))
 
 
 def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, cache: Cache, report: Report,
@@ -377,7 +373,7 @@ def _words(plan: Plan, video: VideoInfo, settings: Settings, cache: Cache, timin
     def recall(inputs: Sequence[Any], make: Callable[[], Sequence[Word]]) -> Sequence[Word]:
         key = stage_key("speech", video.sha256, inputs)
         return cache.get("speech", key, load_words, lambda folder: save_words(make(), folder),
-                         _waiting("speech", report, cancel))[0]
+                         waiting("speech", report, cancel))[0]
 
     with _timed(timings, "speech"):
         return speech.transcribe(video, plan.clips, settings, report, cancel, recall)

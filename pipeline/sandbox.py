@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from pipeline import errors, wire
 from pipeline.cores import sharers
+from pipeline.division import Part
 from pipeline.errors import Cancelled, FFmpegError, InputError, SmolReelError
 from pipeline.media.files import disk_error, sweep, working_file
 from pipeline.media.limits import for_encoding, needs_memory
@@ -97,6 +98,42 @@ def scan(video: VideoInfo, settings: Settings, folder: Path, report: Report, can
                "limits": asdict(settings.limits), "folder": str(folder.absolute()), "tell_frames": take is not None}
     _ask(request, settings.limits, video.path.name, report, cancel, [folder],
          lambda time_s, name: take(SampledFrame(time_s, folder / FRAMES / name)) if take else None)
+
+
+def divide(video: VideoInfo, part_s: float, limits: Limits, cancel: CancelToken) -> tuple[Part, ...]:
+    """As `pipeline.division.divide`, in a process beside. Raises what `probe` raises."""
+    request = {"do": "divide", "video": wire.to_json(video), "part_s": part_s, "limits": asdict(limits)}
+    found = _ask(request, limits, video.path.name, silent, cancel)
+    return _sound_answer(lambda: wire.from_json(tuple[Part, ...], found), video.path.name)
+
+
+def look(video: VideoInfo, part: Part, settings: Settings, folder: Path, report: Report, cancel: CancelToken) -> None:
+    """Look at a part of a video in a process beside; what `partfiles.save_look` writes is in `folder` then.
+
+    Raises what `scan` raises.
+    """
+    request = {"do": "look", "video": wire.to_json(video), "part": wire.to_json(part), "settings": settings.to_json(),
+               "limits": asdict(settings.limits), "folder": str(folder.absolute())}
+    _ask(request, settings.limits, video.path.name, report, cancel, [folder])
+
+
+def listen(video: VideoInfo, limits: Limits, folder: Path, cancel: CancelToken) -> None:
+    """Listen to a video in a process beside; what `partfiles.save_heard` writes is in `folder` then. As `look`."""
+    request = {"do": "listen", "video": wire.to_json(video), "limits": asdict(limits),
+               "folder": str(folder.absolute())}
+    _ask(request, limits, video.path.name, silent, cancel, [folder])
+
+
+def join(video: VideoInfo, settings: Settings, looks: Sequence[Path], heard: Path, folder: Path, report: Report,
+         cancel: CancelToken) -> bool:
+    """Join what `look` and `listen` left in folders, as `scan` leaves its result in `folder`.
+
+    False where the parts don't make a whole; nothing is written then. Raises what `scan` raises.
+    """
+    request = {"do": "join", "video": wire.to_json(video), "settings": settings.to_json(),
+               "limits": asdict(settings.limits), "looks": [str(path.absolute()) for path in looks],
+               "heard": str(heard.absolute()), "folder": str(folder.absolute())}
+    return bool(_ask(request, settings.limits, video.path.name, report, cancel, [folder]))
 
 
 def still(video: VideoInfo, at_s: float, side: int, quality: int, limits: Limits | None = None) -> bytes | None:

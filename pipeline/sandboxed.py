@@ -17,16 +17,18 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline import wire
 from pipeline.cores import share_with
+from pipeline.division import Part, divide
 from pipeline.errors import FFmpegError, SmolReelError
 from pipeline.media.probe import probe
 from pipeline.media.process import end_group, keep_in_group, limit_memory
-from pipeline.progress import CancelToken, Progress
-from pipeline.sandbox import STOP
+from pipeline.progress import CancelToken, Progress, Report
+from pipeline.sandbox import FRAMES, STOP
 from pipeline.settings import Limits, Settings
 from pipeline.types import SampledFrame, VideoInfo
 
@@ -37,6 +39,8 @@ _BEAT_S = 0.2
 _IDLE_S = 600.0
 # What a request needs, imported before memory is limited: what is wanted is a limit on the file, not on us.
 _NEEDS = {"probe": (), "still": (), "sound": ("pipeline.media.sound",), "scan": ("pipeline.scan",),
+          "divide": (), "look": ("pipeline.partfiles",), "listen": ("pipeline.partfiles",),
+          "join": ("pipeline.partfiles",),
           "check": ("pipeline.rendering",), "render": ("pipeline.rendering",), "export": ("pipeline.export",)}
 _ALL = tuple(module for needed in _NEEDS.values() for module in needed)
 
@@ -208,18 +212,67 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Canc
     # The decoder's threads fill the cores; OpenCV's would only get in their way.
     cv2.setNumThreads(1)
 
-    def report(progress: Progress) -> None:
-        voice.say(share=float(progress.fraction or 0))
-
     def tell(frame: SampledFrame) -> None:
         if request["tell_frames"]:
             voice.say(frame=[frame.time_s, frame.path.name])
 
+    folder, frames = _folders(request)
+    save_scan(scan(_video(request), _settings(request, limits), frames, _shares(voice), token, tell), folder)
+
+
+def _divide(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    return wire.to_json(divide(_video(request), request["part_s"], token))
+
+
+def _look(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    import cv2
+
+    from pipeline.partfiles import save_look
+    from pipeline.parts import look
+
+    cv2.setNumThreads(1)
+    folder, frames = _folders(request)
+    part = wire.from_json(Part, request["part"])
+    save_look(look(_video(request), part, _settings(request, limits), frames, _shares(voice), token), folder)
+
+
+def _listen(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    from pipeline.partfiles import save_heard
+    from pipeline.scan import listen
+
+    save_heard(listen(_video(request), token), Path(request["folder"]))
+
+
+def _join(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    from pipeline.cache import save_scan
+    from pipeline.partfiles import gather, load_heard, load_look
+    from pipeline.parts import join
+
+    _shares(voice)(Progress("scan", 1.0))
+    looks = [load_look(Path(folder)) for folder in request["looks"]]
+    scan = join(_video(request), looks, load_heard(Path(request["heard"])), _settings(request, limits))
+    if scan is None:
+        return False
+    folder, frames = _folders(request)
+    save_scan(replace(scan, frames=gather(scan.frames, frames)), folder)
+    return True
+
+
+def _settings(request: Mapping[str, Any], limits: Limits) -> Settings:
+    """What to scan with."""
+    return Settings.from_json(request["settings"]).with_given(limits=limits)
+
+
+def _folders(request: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Where results go, and the new folder there for frames."""
     folder = Path(request["folder"])
-    settings = Settings.from_json(request["settings"]).with_given(limits=limits)
-    frames = folder / "frames"
-    frames.mkdir()
-    save_scan(scan(_video(request), settings, frames, report, token, tell), folder)
+    (folder / FRAMES).mkdir()
+    return folder, folder / FRAMES
+
+
+def _shares(voice: _Voice) -> Report:
+    """Tells who asked how much is done."""
+    return lambda progress: voice.say(share=float(progress.fraction or 0))
 
 
 def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
@@ -271,8 +324,8 @@ def _export(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Ca
     return wire.to_json(list(EXPORTERS[request["name"]](material, token)))
 
 
-_DO = {"probe": _probe, "scan": _scan, "still": _still, "sound": _sound, "check": _check, "render": _render,
-       "export": _export}
+_DO = {"probe": _probe, "scan": _scan, "divide": _divide, "look": _look, "listen": _listen, "join": _join,
+       "still": _still, "sound": _sound, "check": _check, "render": _render, "export": _export}
 # What works in several threads.
 _RENDERING = ("check", "render", "export")
 

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import analyse, choose, runner, sandbox
+from pipeline.cache import open_cache
 from pipeline.division import RUN_UP_S, Part, bounds, divide
 from pipeline.media.probe import probe
 from pipeline.parts import Look, join, look
 from pipeline.progress import CancelToken, silent
 from pipeline.scan import Listener, listen, scan
 from pipeline.settings import Settings
+from pipeline.splitting import look_at
 from pipeline.types import Scan, VideoInfo
 from tests.making import story, textured, tone, write_video
 
@@ -135,13 +138,18 @@ def test_what_differs_when_entered_midway_is_not_joined(tmp_path: Path) -> None:
     assert join(first, [mine[0], theirs[1]], Listener(), SETTINGS) is None
 
 
-def test_what_is_damaged_is_not_joined(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "damaged.mp4", lambda i: np.roll(textured(i // 150), 5 * i, axis=1), 1000)
+def damaged(path: Path) -> Path:
+    """A video of 40 s with rubbish somewhere in the pictures of its second half."""
+    write_video(path, lambda i: np.roll(textured(i // 150), 5 * i, axis=1), 1000)
     data = bytearray(path.read_bytes())
-    # Somewhere in the pictures of the second half.
     at = len(data) * 6 // 10
     data[at:at + 2000] = b"\x55" * 2000
     path.write_bytes(data)
+    return path
+
+
+def test_what_is_damaged_is_not_joined(tmp_path: Path) -> None:
+    path = damaged(tmp_path / "damaged.mp4")
     assert "damaged" in "".join(in_one_go(path, tmp_path).warnings)
     assert in_parts(path, tmp_path) is None
 
@@ -160,3 +168,31 @@ def test_where_a_video_is_divided() -> None:
 def test_slides_are_not_divided(tmp_path: Path) -> None:
     path = write_video(tmp_path / "slides.mp4", lambda i: textured(i // 10), 100, fps=1)
     assert divide(probe(path), PART_S, CancelToken()) == (Part(0, None, None),)
+
+
+def test_parts_that_others_look_at(tmp_path: Path) -> None:
+    """By way of processes beside and the cache; what nobody has looked at is looked at by whoever joins."""
+    path = story(tmp_path / "story.mp4", loud=range(31, 33), shots=15, options={"g": "50"})
+    whole = analyse(path, Settings(scorer="signals", cache_dir=tmp_path / "one"))
+    settings = Settings(scorer="signals", cache_dir=tmp_path / "other")
+    parts = sandbox.divide(whole.video, PART_S, settings.limits, CancelToken())
+    assert len(parts) == 3
+    with open_cache(settings) as cache:
+        for part in parts[1:]:
+            look_at(whole.video, part, settings, cache, silent, CancelToken())
+    runner.scan(path, settings, parts=parts)
+    assert len(list((tmp_path / "other" / "part").iterdir())) == 3
+    # The scan is there: this one only reads it.
+    joined = analyse(path, settings)
+    assert_same(joined.scan, whole.scan)
+    assert dataclasses.replace(choose(joined, settings), timings_s={}) == dataclasses.replace(
+        choose(whole, settings), timings_s={})
+
+
+def test_parts_that_make_no_whole_are_scanned_in_one_go(tmp_path: Path) -> None:
+    path = damaged(tmp_path / "damaged.mp4")
+    settings = Settings(scorer="signals", cache_dir=tmp_path / "cache")
+    parts = sandbox.divide(probe(path), PART_S, settings.limits, CancelToken())
+    assert len(parts) == 2
+    runner.scan(path, settings, parts=parts)
+    assert_same(analyse(path, settings).scan, in_one_go(path, tmp_path))

@@ -8,23 +8,21 @@ at, and that is done again, from the last stage that was whole.
 from __future__ import annotations
 
 import math
-import signal
-import socket
-import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.batch import tasks
+from pipeline.batch import remote
+from pipeline.batch.crew import Crew, Scorer
 from pipeline.batch.joining import AUTO, answers, joined
 from pipeline.batch.shared import FOLDER
 from pipeline.batch.storage import STALL_S, Place
-from pipeline.batch.tasks import Scanned, Work
+from pipeline.batch.tasks import Divided, Scanned, Work
 from pipeline.batch.work import FAILED, Item, Outcome
-from pipeline.errors import Cancelled, ClusterError
+from pipeline.errors import ClusterError
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.settings import Settings
 
@@ -32,8 +30,6 @@ from pipeline.settings import Settings
 SCAN, SCORE, RENDER = "scan", "score", "render"
 # Videos at work for each that has a CPU: some wait for a scorer meanwhile.
 _AHEAD = 1.5
-# A scorer gets its next video while it is at one.
-_QUEUED = 2
 _WAIT_S, _LOOK_S, _HEADLESS_S = 0.2, 3.0, 15.0
 # What was lost is submitted again after that, then after twice that, and so on.
 _AGAIN_S = 1.0
@@ -52,6 +48,7 @@ class ClusterSettings:
     scorer_cpus: that a scorer counts for where the cluster has no GPU
     scorers: how many hold a model; as many as there is room for on GPUs, or on half of the CPUs, where None
     retries: how often a video's work is done again after its machine or process was lost
+    part_s: seconds of the parts into which a long video is divided, where CPUs would be idle otherwise
     store: where stages' results are kept: a path that all machines see, or an address; beside the reels where None
     stall_s: seconds without a byte after which storage counts as stalled
     patience_s: seconds without any CPU in the cluster after which the run gives up
@@ -64,13 +61,14 @@ class ClusterSettings:
     scorer_cpus: float = 1.0
     scorers: int | None = None
     retries: int = 3
+    part_s: float = 600.0
     store: str | None = None
     stall_s: float = STALL_S
     patience_s: float = 60.0
 
     def __post_init__(self) -> None:
         for name, low in (("jobs", 1), ("scorers", 1), ("cpus", 0.01), ("gpu_share", 0.01), ("scorer_cpus", 0),
-                          ("retries", 0)):
+                          ("retries", 0), ("part_s", 1)):
             value = getattr(self, name)
             if value is not None and not value >= low:
                 raise ClusterError(f"{value!r} is below {low:g}; give more", name)
@@ -95,7 +93,8 @@ def reels_on_cluster(items: Sequence[Item], out: str, settings: Settings, cluste
     own_cache = settings.cache_dir == Settings().cache_dir
     works = [Work(item, out, store, settings, own_cache, cluster.stall_s) for item in items]
     with joined(cluster.address, token) as ray:
-        return _Driver(ray, works, cluster, tell, report, token).run()
+        seeing = len(works) if any(work.settings.scorer != "signals" for work in works) else 0
+        return _Driver(ray, works, cluster, tell, report, token, Crew(ray, cluster, seeing)).run()
 
 
 @dataclass(eq=False, slots=True)
@@ -103,27 +102,31 @@ class _Video:
     """A video on its way.
 
     at: the stage that it is at or waits for
-    lost: how often its work was lost
+    divided: into which parts, while it is scanned in parts
+    left: how many of them are still to be looked at
+    lost: how often its work was lost, or that on each part
     """
 
     number: int
     work: Work
     at: str = SCAN
+    divided: Divided | None = None
+    left: int = 0
     scanned: Scanned | None = None
-    lost: int = 0
+    lost: Counter[int | None] = field(default_factory=Counter)
 
 
-@dataclass(eq=False, slots=True)
-class _Scorer:
-    """An actor that holds the model.
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is done for a video.
 
-    started: its first answer; None once that has come
-    busy: videos that it has
+    part: number of the part that is looked at; None where it's all of it
+    scorer: who does it; None where that is any CPU
     """
 
-    actor: Any
-    started: Any
-    busy: int = 0
+    video: _Video
+    part: int | None = None
+    scorer: Scorer | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -136,12 +139,12 @@ class _Driver:
     tell: Callable[[Outcome], object]
     report: Report
     cancel: CancelToken
+    crew: Crew
     waiting: deque[_Video] = field(default_factory=deque)
-    later: list[tuple[float, _Video]] = field(default_factory=list)
-    pending: dict[Any, tuple[_Video, _Scorer | None]] = field(default_factory=dict)
-    scorers: list[_Scorer] = field(default_factory=list)
+    later: list[tuple[float, _Task]] = field(default_factory=list)
+    pending: dict[Any, _Task] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
-    scorer_cpus: float = 0.0
+    cpus: float = 0.0
     looked_at: float = 0.0
     seen_at: float = field(default_factory=time.monotonic)
     heard_at: float = field(default_factory=time.monotonic)
@@ -179,74 +182,52 @@ class _Driver:
         with _mapped(self.ray):
             have = self.ray.cluster_resources()
         cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
+        self.cpus = cpus
         if cpus >= self.cluster.cpus:
             self.seen_at = time.monotonic()
         elif time.monotonic() - self.seen_at > self.cluster.patience_s:
             raise ClusterError(f"has {cpus:g} CPUs and a task needs {self.cluster.cpus:g}; add machines with "
                                "`ray start --address`, and run the command again: what is done stays done",
                                self.cluster.address)
-        wanted = self._scorers_wanted(cpus, gpus)
+        wanted = self.crew.fit(cpus, gpus)
         self.limit = self.cluster.jobs or math.ceil(_AHEAD * max(1.0, cpus / self.cluster.cpus)) + wanted
-        for scorer in [one for one in self.scorers if one.started is None][wanted:]:
-            if not scorer.busy:
-                self._end(scorer)
-        for _ in range(wanted - len(self.scorers)):
-            self._start_scorer(gpus)
-
-    def _scorers_wanted(self, cpus: float, gpus: float) -> int:
-        """How many scorers the cluster has room for; sets what each counts for."""
-        if all(work.settings.scorer == "signals" for work in self.works):
-            return 0
-        most = self.cluster.scorers or len(self.works)
-        if gpus:
-            return max(1, min(most, int(gpus / self.cluster.gpu_share + 1e-9), len(self.works)))
-        each = self.cluster.scorer_cpus
-        fits = int(cpus / 2 / each) if each else int(cpus / 2)
-        wanted = max(1, min(most, fits, len(self.works)))
-        # Where machines are lost, those that hold models must not keep the last CPUs from those that scan.
-        each = each if wanted * each + self.cluster.cpus <= cpus else 0.0
-        if self.scorers and each < self.scorer_cpus:
-            for scorer in list(self.scorers):
-                self._end(scorer)
-        self.scorer_cpus = each
-        return wanted
-
-    def _start_scorer(self, gpus: float) -> None:
-        kind = self.ray.remote(_ScorerActor)
-        needs = ({"num_gpus": self.cluster.gpu_share, "num_cpus": 0} if gpus else {"num_cpus": self.scorer_cpus})
-        actor = kind.options(max_restarts=0, max_task_retries=0, **needs).remote()
-        self.scorers.append(_Scorer(actor, actor.ready.remote()))
-
-    def _end(self, scorer: _Scorer) -> None:
-        """Let a scorer go; what it was at comes back as lost."""
-        if scorer in self.scorers:
-            self.scorers.remove(scorer)
-        with suppress(Exception):
-            self.ray.kill(scorer.actor)
 
     def _submit(self, video: _Video) -> None:
         """Have a video's next stage done, or let it wait for a scorer."""
         if video.at == SCORE:
             self.waiting.append(video)
-            return
-        task = self.ray.remote(_scan if video.at == SCAN else _render)
+        elif video.at == RENDER:
+            self._start(_Task(video), remote.render, video.scanned)
+        elif video.divided is None:
+            # With as many videos as CPUs, parts would only cost more than the whole.
+            idle = len(self.works) - len(self.outcomes) < self.cpus / self.cluster.cpus
+            self._start(_Task(video), remote.scan, self.cluster.part_s if idle else None)
+        elif video.left:
+            for number in range(video.divided.tasks):
+                self._look_at(_Task(video, number))
+        else:
+            self._start(_Task(video), remote.join, video.divided)
+
+    def _look_at(self, task: _Task) -> None:
+        """Have a part of a video looked at."""
+        self._start(task, remote.look, task.video.divided, task.part)
+
+    def _start(self, task: _Task, step: Callable[..., Any], *given: Any) -> None:
+        """Have a CPU do something for a video."""
+        video = task.video
         options = {"num_cpus": self.cluster.cpus, "max_retries": 0, "name": f"{video.at} {video.work.item.title}"}
-        given = (video.work,) if video.at == SCAN else (video.work, video.scanned)
-        self.pending[task.options(**options).remote(*given)] = (video, None)
+        self.pending[self.ray.remote(step).options(**options).remote(video.work, *given)] = task
 
     def _hand_out(self) -> None:
         """Give scorers that are there what waits for them."""
-        while self.waiting:
-            free = [one for one in self.scorers if one.started is None and one.busy < _QUEUED]
-            if not free:
-                return
-            scorer, video = min(free, key=lambda one: one.busy), self.waiting.popleft()
+        while self.waiting and (scorer := self.crew.free()):
+            video = self.waiting.popleft()
             scorer.busy += 1
-            self.pending[scorer.actor.score.remote(video.work, video.scanned)] = (video, scorer)
+            self.pending[scorer.actor.score.remote(video.work, video.scanned)] = _Task(video, None, scorer)
 
     def _collect(self) -> None:
         """Wait a little for results, and go on from each."""
-        starting = {one.started: one for one in self.scorers if one.started is not None}
+        starting = self.crew.starting
         refs = [*self.pending, *starting]
         if not refs:
             time.sleep(_WAIT_S)
@@ -259,7 +240,7 @@ class _Driver:
             else:
                 self._done(ref)
 
-    def _started(self, scorer: _Scorer) -> None:
+    def _started(self, scorer: Scorer) -> None:
         """A scorer has come up, or was lost before."""
         try:
             self.ray.get(scorer.started)
@@ -267,11 +248,12 @@ class _Driver:
         except self.ray.exceptions.RayTaskError as error:
             raise _no_code(error) from error
         except self.ray.exceptions.RayError:
-            self._end(scorer)
+            self.crew.end(scorer)
 
     def _done(self, ref: Any) -> None:
         """A stage of a video is done, or was lost."""
-        video, scorer = self.pending.pop(ref)
+        task = self.pending.pop(ref)
+        video, scorer = task.video, task.scorer
         if scorer is not None:
             scorer.busy -= 1
         try:
@@ -283,39 +265,62 @@ class _Driver:
             raise _headless() from error
         except self.ray.exceptions.RayError as error:
             if scorer is not None and not isinstance(error, self.ray.exceptions.TaskCancelledError):
-                self._end(scorer)
-            self._lost(video, error)
+                self.crew.end(scorer)
+            if video.number not in self.outcomes:
+                self._lost(task, error)
             return
+        if video.number not in self.outcomes:
+            self._go_on(task, result)
+
+    def _go_on(self, task: _Task, result: Scanned | Divided | Outcome | None) -> None:
+        """Do what comes after a stage."""
+        video = task.video
         if isinstance(result, Outcome):
             self._finish(video, result)
+            # Nobody needs its other parts any more.
+            for ref in [ref for ref, other in self.pending.items() if other.video is video]:
+                self._end_task(ref, force=False)
             return
-        video.scanned, video.at = result, SCORE if result.plan is None else RENDER
+        if isinstance(result, Divided):
+            video.divided, video.left = result, result.tasks
+        elif isinstance(result, Scanned):
+            video.scanned, video.at = result, SCORE if result.plan is None else RENDER
+        else:
+            video.left -= 1
+            if video.left:
+                return
         self._submit(video)
 
-    def _lost(self, video: _Video, error: BaseException) -> None:
+    def _lost(self, task: _Task, error: BaseException) -> None:
         """Do a stage again, unless that was tried too often."""
-        video.lost += 1
+        video = task.video
+        video.lost[task.part] += 1
+        lost = video.lost[task.part]
         self.looked_at = 0.0
-        if video.lost <= self.cluster.retries:
+        if lost <= self.cluster.retries:
             # Ray takes a while to see that a machine is gone, and would send it there again.
-            self.later.append((time.monotonic() + _AGAIN_S * 2 ** (video.lost - 1), video))
+            self.later.append((time.monotonic() + _AGAIN_S * 2 ** (lost - 1), task))
             return
         memory = isinstance(error, self.ray.exceptions.OutOfMemoryError)
         why = "ran out of memory" if memory else "ended without a word, for want of memory or by a lost machine"
-        message = (f"its {video.at} {why}, {video.lost} times; try it alone on a machine with more memory, or run the "
+        message = (f"its {video.at} {why}, {lost} times; try it alone on a machine with more memory, or run the "
                    "command again")
         self._finish(video, Outcome(video.work.item, FAILED, message))
 
     def _again(self) -> None:
         """Submit what was lost, after a while."""
-        due = [video for at, video in self.later if at <= time.monotonic()]
-        self.later = [(at, video) for at, video in self.later if video not in due]
-        for video in due:
-            self._submit(video)
+        due = [task for at, task in self.later if at <= time.monotonic()]
+        self.later = [(at, task) for at, task in self.later if task not in due]
+        for task in due:
+            if task.part is None:
+                self._submit(task.video)
+            elif task.video.number not in self.outcomes:
+                self._look_at(task)
 
     def _begun(self) -> list[_Video]:
         """Videos on their way."""
-        return [*(video for video, _ in self.pending.values()), *self.waiting, *(video for _, video in self.later)]
+        tasks = [*self.pending.values(), *(task for _, task in self.later)]
+        return list(dict.fromkeys([*(task.video for task in tasks), *self.waiting]))
 
     def _finish(self, video: _Video, outcome: Outcome) -> None:
         self.outcomes[video.number] = outcome
@@ -335,8 +340,7 @@ class _Driver:
     def _stop(self) -> None:
         """End what is still at work: asked to first, so that it leaves nothing half-made, and then made to."""
         left = list(self.pending)
-        for scorer in list(self.scorers):
-            self._end(scorer)
+        self.crew.close()
         with suppress(Exception):
             for ref in left:
                 self._end_task(ref, force=False)
@@ -347,7 +351,7 @@ class _Driver:
 
     def _end_task(self, ref: Any, *, force: bool) -> None:
         with suppress(Exception):
-            if self.pending[ref][1] is None:
+            if self.pending[ref].scorer is None:
                 self.ray.cancel(ref, force=force)
 
 
@@ -372,50 +376,3 @@ def _no_code(error: BaseException) -> ClusterError:
     said = (str(cause).strip().splitlines() or [type(cause).__name__])[-1][:200]
     return ClusterError(f"a worker can't run SmolReel ({said}); every machine needs the same version of it, at the "
                         "same path or installed, and the same Python", "--cluster")
-
-
-class _ScorerActor:
-    """Lives on a worker and holds the model: it is loaded for the first video and stays for all others."""
-
-    def ready(self) -> bool:
-        """Answers once it is there."""
-        return True
-
-    def score(self, work: Work, scanned: Scanned) -> Scanned | Outcome:
-        """See `tasks.score_step`. It is ended with its process, since it starts none and writes nothing by halves."""
-        return tasks.score_step(work, scanned, _worker(), CancelToken())
-
-
-def _scan(work: Work) -> Scanned | Outcome:
-    """On a worker: see `tasks.scan_step`."""
-    with _cancelled_by_ray() as cancel:
-        return tasks.scan_step(work, _worker(), cancel)
-
-
-def _render(work: Work, scanned: Scanned) -> Outcome:
-    """On a worker: see `tasks.render_step`."""
-    with _cancelled_by_ray() as cancel:
-        return tasks.render_step(work, scanned, _worker(), cancel)
-
-
-def _worker() -> str:
-    """This machine, for people and for the journal."""
-    import ray
-
-    return f"{socket.gethostname()}-{ray.get_runtime_context().get_node_id()[:12]}"
-
-
-@contextmanager
-def _cancelled_by_ray() -> Iterator[CancelToken]:
-    """A token that is set when the driver cancels the task: Ray sends an interrupt, which must not hit clean-up."""
-    token = CancelToken()
-    if threading.current_thread() is not threading.main_thread():
-        yield token
-        return
-    old = signal.signal(signal.SIGINT, lambda *_: token.cancel())
-    try:
-        yield token
-    except Cancelled:
-        raise KeyboardInterrupt from None
-    finally:
-        signal.signal(signal.SIGINT, old)

@@ -54,14 +54,17 @@ class SharedStore:
         self._worker = re.sub(r"[^\w-]", "-", worker) or "here"
         self._begun: dict[tuple[str, str], str] = {}
 
+    def has(self, stage: str, key: str) -> bool:
+        """Whether a result is here, torn or not."""
+        return self._packed(stage, key).facts(self._cancel) is not None
+
     def fetch(self, stage: str, key: str, folder: Path) -> bool:
         """See `Shared.fetch`. A torn one counts as none."""
-        packed = self._packed(stage, key)
-        if packed.facts(self._cancel) is None:
+        if not self.has(stage, key):
             return False
         try:
             with working_file(folder.parent, ".tar") as file:
-                packed.fetch(file, self._cancel)
+                self._packed(stage, key).fetch(file, self._cancel)
                 with tarfile.open(file) as archive:
                     archive.extractall(folder, filter="data")
         except tarfile.TarError:
@@ -78,7 +81,7 @@ class SharedStore:
     def keep(self, stage: str, key: str, folder: Path) -> None:
         """See `Shared.keep`."""
         begun = (stage, key) in self._begun
-        if not begun and self._packed(stage, key).facts(self._cancel) is not None:
+        if not begun and self.has(stage, key):
             return
         try:
             with working_file(folder.parent, ".tar") as file:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -17,15 +17,21 @@ from pathlib import Path, PurePosixPath
 from pipeline.batch.shared import SharedStore, json_values
 from pipeline.batch.storage import Found, Place
 from pipeline.batch.work import DONE, SKIPPED, Item, Outcome, failure, outcome_of
-from pipeline.cache import STAGE_VERSIONS, key_of, sharing
+from pipeline.cache import STAGE_VERSIONS, key_of, open_cache, scan_key, sharing
+from pipeline.division import Part
 from pipeline.errors import Cancelled, InputError
 from pipeline.media.files import disk_error, working_folder
 from pipeline.plan import FILE_NAME, Plan
 from pipeline.progress import CancelToken, silent
 from pipeline.rendering import check_settings
 from pipeline.runner import REEL_NAME, analyse, choose, remake, scan
+from pipeline.sandbox import divide, probe
 from pipeline.settings import Settings
+from pipeline.splitting import listen_to, look_at
 from pipeline.types import VideoInfo
+
+# A video this many times as long as a part is divided.
+_LONG = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +76,34 @@ class Scanned:
     plan: Plan | None = None
 
 
-def scan_step(work: Work, worker: str, cancel: CancelToken) -> Scanned | Outcome:
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """A long video whose parts are to be looked at, by as many machines.
+
+    video, found: as in `Scanned`
+    parts: of it
+    """
+
+    video: VideoInfo
+    found: Found
+    parts: tuple[Part, ...]
+
+    @property
+    def tasks(self) -> int:
+        """How many there are for `part_step`."""
+        return len(self.parts) + self.video.has_audio
+
+
+def scan_step(work: Work, worker: str, cancel: CancelToken, part_s: float | None = None
+              ) -> Scanned | Divided | Outcome:
     """Scan a video, unless its reel is there. Signals are scored at once: that is quicker than to send them around.
+
+    part_s: how long the parts are into which a long video is divided instead, in seconds; None to scan it all here
 
     Raises Cancelled; what else goes wrong is the outcome.
     """
     try:
-        with _shared(work, worker, cancel):
+        with _shared(work, worker, cancel) as store:
             found = _facts(work, cancel)
             old = _finished(work, found, cancel)
             if old is not None:
@@ -84,9 +111,37 @@ def scan_step(work: Work, worker: str, cancel: CancelToken) -> Scanned | Outcome
             # What every video would fail over is told before the long scan.
             check_settings(work.here)
             with _video(work, found, cancel) as path:
-                video = scan(path, work.here, cancel=cancel)
-                plan = _planned(work, video, cancel) if work.settings.scorer == "signals" else None
-            return Scanned(video, found, plan)
+                video = probe(path, cancel, work.settings.limits)
+                parts = _parts(video, part_s, work, store, cancel)
+                if len(parts) > 1:
+                    return Divided(video, found, parts)
+                return _scanned(work, video, found, (), cancel)
+    except Cancelled:
+        raise
+    except Exception as error:
+        return _failed(work, error, worker)
+
+
+def part_step(work: Work, divided: Divided, number: int, worker: str, cancel: CancelToken) -> Outcome | None:
+    """Look at one of a video's parts, or, after the last of them, listen to its sound. As `scan_step`; None is good."""
+    try:
+        with _shared(work, worker, cancel), open_cache(work.here) as cache, _same(work, divided, cancel) as video:
+            if number < len(divided.parts):
+                look_at(video, divided.parts[number], work.here, cache, silent, cancel)
+            else:
+                listen_to(video, work.here, cache, silent, cancel)
+            return None
+    except Cancelled:
+        raise
+    except Exception as error:
+        return _failed(work, error, worker)
+
+
+def join_step(work: Work, divided: Divided, worker: str, cancel: CancelToken) -> Scanned | Outcome:
+    """Scan a video whose parts have been looked at. As `scan_step`."""
+    try:
+        with _shared(work, worker, cancel), _same(work, divided, cancel) as video:
+            return _scanned(work, video, divided.found, divided.parts, cancel)
     except Cancelled:
         raise
     except Exception as error:
@@ -114,8 +169,7 @@ def render_step(work: Work, scanned: Scanned, worker: str, cancel: CancelToken) 
             if old is not None:
                 # Another worker had published it before it was lost.
                 return replace(old, worker=worker)
-            if _facts(work, cancel) != scanned.found:
-                raise InputError("has changed since it was scanned; run the command again", work.item.title)
+            _check_same(work, scanned.found, cancel)
             store.making("render", key)
             outcome = replace(_rendered(work, scanned, cancel), took_s=time.perf_counter() - began, worker=worker)
             _record(work, key).write(json.dumps(outcome.to_json()).encode(), cancel)
@@ -125,6 +179,33 @@ def render_step(work: Work, scanned: Scanned, worker: str, cancel: CancelToken) 
         raise
     except Exception as error:
         return _failed(work, error, worker)
+
+
+def _parts(video: VideoInfo, part_s: float | None, work: Work, store: SharedStore, cancel: CancelToken
+           ) -> tuple[Part, ...]:
+    """What to divide a video into: nothing where nobody asked for it, and where its scan is there."""
+    if part_s is None or video.duration_s < _LONG * part_s or store.has("scan", scan_key(video, work.settings)):
+        return ()
+    return divide(video, part_s, work.settings.limits, cancel)
+
+
+def _scanned(work: Work, video: VideoInfo, found: Found, parts: Sequence[Part], cancel: CancelToken) -> Scanned:
+    """A video that is scanned, and whose clips are chosen where no model need look at it."""
+    scan(video.path, work.here, video=video, parts=parts, cancel=cancel)
+    return Scanned(video, found, _planned(work, video, cancel) if work.settings.scorer == "signals" else None)
+
+
+@contextmanager
+def _same(work: Work, divided: Divided, cancel: CancelToken) -> Iterator[VideoInfo]:
+    """The video as it was measured, by its path on this machine. Raises InputError where it isn't that one any more."""
+    _check_same(work, divided.found, cancel)
+    with _video(work, divided.found, cancel) as path:
+        yield replace(divided.video, path=path.absolute())
+
+
+def _check_same(work: Work, found: Found, cancel: CancelToken) -> None:
+    if _facts(work, cancel) != found:
+        raise InputError("has changed since it was scanned; run the command again", work.item.title)
 
 
 def _planned(work: Work, video: VideoInfo, cancel: CancelToken) -> Plan:

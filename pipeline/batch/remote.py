@@ -30,7 +30,7 @@ class ScorerActor:
 def scan(work: Work, part_s: float | None) -> Scanned | Divided | Outcome:
     """See `tasks.scan_step`."""
     with _cancelled_by_ray() as cancel:
-        return tasks.scan_step(work, _worker(), cancel, part_s)
+        return tasks.scan_step(work, _worker(), cancel, part_s=part_s)
 
 
 def look(work: Work, divided: Divided, number: int) -> Outcome | None:

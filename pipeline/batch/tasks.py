@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path, PurePosixPath
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pipeline.batch.shared import SharedStore, json_values
 from pipeline.batch.storage import Found, Place
@@ -29,6 +31,9 @@ from pipeline.sandbox import divide, probe
 from pipeline.settings import Settings
 from pipeline.splitting import listen_to, look_at
 from pipeline.types import VideoInfo
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # A video this many times as long as a part is divided.
 _LONG = 1.5
@@ -94,7 +99,23 @@ class Divided:
         return len(self.parts) + self.video.has_audio
 
 
-def scan_step(work: Work, worker: str, cancel: CancelToken, part_s: float | None = None
+def _told(step: Callable[Concatenate[Work, P], T]) -> Callable[Concatenate[Work, P], T | Outcome]:
+    """A step of which what goes wrong is an outcome, but for Cancelled. Its last arguments are its worker and a token.
+    """
+    @wraps(step)
+    def attempt(work: Work, /, *given: P.args, **named: P.kwargs) -> T | Outcome:
+        try:
+            return step(work, *given, **named)
+        except Cancelled:
+            raise
+        except Exception as error:
+            return replace(failure(work.item, error, work.here.cache_dir), worker=str(given[-2]))
+
+    return attempt
+
+
+@_told
+def scan_step(work: Work, worker: str, cancel: CancelToken, *, part_s: float | None = None
               ) -> Scanned | Divided | Outcome:
     """Scan a video, unless its reel is there. Signals are scored at once: that is quicker than to send them around.
 
@@ -102,83 +123,61 @@ def scan_step(work: Work, worker: str, cancel: CancelToken, part_s: float | None
 
     Raises Cancelled; what else goes wrong is the outcome.
     """
-    try:
-        with _shared(work, worker, cancel) as store:
-            found = _facts(work, cancel)
-            old = _finished(work, found, cancel)
-            if old is not None:
-                return replace(old, state=SKIPPED, worker=worker, took_s=0.0)
-            # What every video would fail over is told before the long scan.
-            check_settings(work.here)
-            with _video(work, found, cancel) as path:
-                video = probe(path, cancel, work.settings.limits)
-                parts = _parts(video, part_s, work, store, cancel)
-                if len(parts) > 1:
-                    return Divided(video, found, parts)
-                return _scanned(work, video, found, (), cancel)
-    except Cancelled:
-        raise
-    except Exception as error:
-        return _failed(work, error, worker)
+    with _shared(work, worker, cancel) as store:
+        found = _facts(work, cancel)
+        old = _finished(work, found, cancel)
+        if old is not None:
+            return replace(old, state=SKIPPED, worker=worker, took_s=0.0)
+        # What every video would fail over is told before the long scan.
+        check_settings(work.here)
+        with _video(work, found, cancel) as path:
+            video = probe(path, cancel, work.settings.limits)
+            parts = _parts(video, part_s, work, store, cancel)
+            if len(parts) > 1:
+                return Divided(video, found, parts)
+            return _scanned(work, video, found, (), cancel)
 
 
-def part_step(work: Work, divided: Divided, number: int, worker: str, cancel: CancelToken) -> Outcome | None:
-    """Look at one of a video's parts, or, after the last of them, listen to its sound. As `scan_step`; None is good."""
-    try:
-        with _shared(work, worker, cancel), open_cache(work.here) as cache, _same(work, divided, cancel) as video:
-            if number < len(divided.parts):
-                look_at(video, divided.parts[number], work.here, cache, silent, cancel)
-            else:
-                listen_to(video, work.here, cache, silent, cancel)
-            return None
-    except Cancelled:
-        raise
-    except Exception as error:
-        return _failed(work, error, worker)
+@_told
+def part_step(work: Work, divided: Divided, number: int, worker: str, cancel: CancelToken) -> None:
+    """Look at one of a video's parts, or, after the last of them, listen to its sound. As `scan_step`."""
+    with _shared(work, worker, cancel), open_cache(work.here) as cache, _same(work, divided, cancel) as video:
+        if number < len(divided.parts):
+            look_at(video, divided.parts[number], work.here, cache, silent, cancel)
+        else:
+            listen_to(video, work.here, cache, silent, cancel)
 
 
-def join_step(work: Work, divided: Divided, worker: str, cancel: CancelToken) -> Scanned | Outcome:
+@_told
+def join_step(work: Work, divided: Divided, worker: str, cancel: CancelToken) -> Scanned:
     """Scan a video whose parts have been looked at. As `scan_step`."""
-    try:
-        with _shared(work, worker, cancel), _same(work, divided, cancel) as video:
-            return _scanned(work, video, divided.found, divided.parts, cancel)
-    except Cancelled:
-        raise
-    except Exception as error:
-        return _failed(work, error, worker)
+    with _shared(work, worker, cancel), _same(work, divided, cancel) as video:
+        return _scanned(work, video, divided.found, divided.parts, cancel)
 
 
-def score_step(work: Work, scanned: Scanned, worker: str, cancel: CancelToken) -> Scanned | Outcome:
+@_told
+def score_step(work: Work, scanned: Scanned, worker: str, cancel: CancelToken) -> Scanned:
     """Score a scan from the store, and choose; the video itself is not read. As `scan_step`."""
-    try:
-        with _shared(work, worker, cancel):
-            return replace(scanned, plan=_planned(work, scanned.video, cancel))
-    except Cancelled:
-        raise
-    except Exception as error:
-        return _failed(work, error, worker)
+    with _shared(work, worker, cancel):
+        return replace(scanned, plan=_planned(work, scanned.video, cancel))
 
 
+@_told
 def render_step(work: Work, scanned: Scanned, worker: str, cancel: CancelToken) -> Outcome:
     """Render what was chosen, and publish it. As `scan_step`."""
     began = time.perf_counter()
-    try:
-        with _shared(work, worker, cancel) as store:
-            key = _key(work, scanned.found)
-            old = _finished(work, scanned.found, cancel)
-            if old is not None:
-                # Another worker had published it before it was lost.
-                return replace(old, worker=worker)
-            _check_same(work, scanned.found, cancel)
-            store.making("render", key)
-            outcome = replace(_rendered(work, scanned, cancel), took_s=time.perf_counter() - began, worker=worker)
-            _record(work, key).write(json.dumps(outcome.to_json()).encode(), cancel)
-            store.made("render", key)
-            return outcome
-    except Cancelled:
-        raise
-    except Exception as error:
-        return _failed(work, error, worker)
+    with _shared(work, worker, cancel) as store:
+        key = _key(work, scanned.found)
+        old = _finished(work, scanned.found, cancel)
+        if old is not None:
+            # Another worker had published it before it was lost.
+            return replace(old, worker=worker)
+        _check_same(work, scanned.found, cancel)
+        store.making("render", key)
+        outcome = replace(_rendered(work, scanned, cancel), took_s=time.perf_counter() - began, worker=worker)
+        _record(work, key).write(json.dumps(outcome.to_json()).encode(), cancel)
+        store.made("render", key)
+        return outcome
 
 
 def _parts(video: VideoInfo, part_s: float | None, work: Work, store: SharedStore, cancel: CancelToken
@@ -306,8 +305,3 @@ def _finished(work: Work, found: Found, cancel: CancelToken) -> Outcome | None:
     names = (REEL_NAME, FILE_NAME)
     there = all((facts := folder.child(name).facts(cancel)) is not None and facts.size_bytes for name in names)
     return outcome if there else None
-
-
-def _failed(work: Work, error: Exception, worker: str) -> Outcome:
-    """The outcome of a step over which `error` was raised."""
-    return replace(failure(work.item, error, work.here.cache_dir), worker=worker)

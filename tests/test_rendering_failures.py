@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,18 +57,20 @@ def test_failure_keeps_the_earlier_reel(talk: Path, tmp_path: Path, monkeypatch:
     assert [p.name for p in reel.path.parent.iterdir()] == ["reel.mp4"]
 
 
-@pytest.fixture
+@contextmanager
 def little_room() -> Iterator[None]:
-    """No file may grow beyond 20 kB: what a full disk is like."""
+    """No file may grow beyond 20 kB: what a full disk is like. (No fixture: the report may go to a longer file.)"""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, old[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
-def test_no_room(talk: Path, tmp_path: Path, little_room: None) -> None:
-    with pytest.raises(OutputError, match="disk is full"):
+def test_no_room(talk: Path, tmp_path: Path) -> None:
+    with little_room(), pytest.raises(OutputError, match="disk is full"):
         render(talk, [snapped(50, 150, 25)], tmp_path)
     assert files_in(tmp_path) == []
 

@@ -140,7 +140,7 @@ def test_copied_clips_keep_their_promises(start_s: float, length_s: float, every
 def test_sound_never_drifts(clips: list[tuple[int, int]]) -> None:
     cuts = [Cut(start, start + length, ()) for start, length in clips]
     stretch = Stretch((), sounds(1000))
-    laid = lay_sound([sound_run(stretch)] * len(cuts), cuts, BASE, SOUND)
+    laid = lay_sound([sound_run(stretch)] * len(cuts), [(cut.start * BASE, cut.end * BASE) for cut in cuts], SOUND)
     heard = shown = Fraction(0)
     half = Fraction(1024, 2) * SOUND
     for cut, times in zip(cuts, laid, strict=True):
@@ -158,7 +158,7 @@ def test_sound_never_drifts(clips: list[tuple[int, int]]) -> None:
 ], ids=["gap", "starts late", "ends early", "none", "uneven"])
 def test_sound_with_gaps_is_not_copied(units: tuple[Unit, ...]) -> None:
     with pytest.raises(Unsuitable, match="sound"):
-        lay_sound([sound_run(Stretch((), units))], [Cut(10, 60, ())], BASE, SOUND)
+        lay_sound([sound_run(Stretch((), units))], [(10 * BASE, 60 * BASE)], SOUND)
 
 
 @given(st.permutations(list(range(12))))

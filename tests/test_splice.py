@@ -36,10 +36,10 @@ def spliced(source: Path, clips: Sequence[Clip], tmp_path: Path, settings: Setti
     return splice_reel(order(probe(source), clips, tmp_path, settings), silent, CancelToken())
 
 
-def packets_of(path: Path) -> list[bytes]:
-    """The video packets of a file."""
+def packets_of(path: Path, kind: str = "video") -> list[bytes]:
+    """The packets of a file's picture, or of its sound."""
     with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+        return [bytes(packet) for packet in container.demux(**{kind: 0}) if packet.size]
 
 
 def test_bounds_are_exact_and_middles_are_the_sources_own(source: Path, tmp_path: Path) -> None:
@@ -117,6 +117,31 @@ def test_who_asks_for_copies_has_only_encoded_what_cannot_be_copied(source: Path
     assert "starts 0.4 s earlier, at a keyframe" in reel.placed[0].clip.reason
     assert reel.notes["copied_share"] == pytest.approx((100 + 119) / 250, abs=0.001)
     assert_in_step(reel.path, [placed.clip for placed in reel.placed], within_s=0.03)
+    assert set(packets_of(reel.path, "audio")) <= set(packets_of(source, "audio"))
+
+
+def test_copies_encode_an_edge_once_and_leave_no_clips_behind(source: Path, tmp_path: Path) -> None:
+    copied = dataclasses.replace(QUICK, render="copy")
+    clips = [snapped(130, 290, 25), snapped(500, 600, 25), snapped(700, 800, 25)]
+    first = spliced(source, clips, tmp_path, copied)
+    assert (first.clips_encoded, first.clips_reused) == (1, 0)
+    kept = {path.name for path in (tmp_path / "clips").iterdir()}
+    again = spliced(source, [clips[2], clips[0]], tmp_path, copied)
+    assert (again.clips_encoded, again.clips_reused) == (0, 1)
+    assert {path.name for path in (tmp_path / "clips").iterdir()} == kept and len(kept) == 1
+    numbers, times = frames_of(again.path)
+    assert numbers == [*range(700, 800), *range(130, 290)]
+    assert times == [Fraction(i, 25) for i in range(len(numbers))]
+    assert_in_step(again.path, [clips[2], clips[0]], within_s=0.03)
+
+
+def test_sound_with_a_hole_is_encoded_though_copies_are_wanted(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "s.mp4", even(400, 25), sound=(0, 10), gop=50)
+    clips = [snapped(30, 130, 25), snapped(210, 330, 25)]
+    reel = spliced(source, clips, tmp_path, dataclasses.replace(QUICK, render="copy"))
+    assert frames_of(reel.path)[0] == [*range(30, 130), *range(210, 330)]
+    assert not set(packets_of(reel.path, "audio")) <= set(packets_of(source, "audio"))
+    assert_in_step(reel.path, clips[:1], within_s=0.03)
 
 
 def test_too_little_to_copy(source: Path, tmp_path: Path) -> None:

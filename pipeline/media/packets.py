@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 import av
@@ -84,12 +85,14 @@ class PacketReader:
         streams = [stream for stream in (self.picture, self.sound) if stream is not None]
         reached = {stream.index: False for stream in streams}
         first = True
+        # Fractions are slow, and an hour has some hundred thousand packets.
+        ticks = {stream.index: float(1 / (stream.time_base or Fraction(1, av.time_base))) for stream in streams}
         self._container.seek(max(0, int(from_s * av.time_base)))
         for packet in demux(self._container, *streams):
             self._cancel.check()
-            if packet.pts is None or not packet.size or packet.time_base is None:
+            if packet.pts is None or not packet.size:
                 continue
-            at_s = float((packet.pts if packet.dts is None else packet.dts) * packet.time_base)
+            at_s = (packet.pts if packet.dts is None else packet.dts) / ticks[packet.stream.index]
             if first and packet.stream is self.picture:
                 first = False
                 if at_s > max(from_s, origin_s) + _MARGIN_S:

@@ -17,7 +17,18 @@ from pipeline.media.h264 import nal_length_bytes
 from pipeline.media.packets import PacketReader, open_packets
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.rendering.checking import Expected, check_reel, muxing_error
-from pipeline.rendering.cutting import MOVED_S, Cut, best_cut, clocked, durations, lay_sound, moved, room_of, sound_run
+from pipeline.rendering.cutting import (
+    MOVED_S,
+    Cut,
+    SoundRun,
+    best_cut,
+    clocked,
+    durations,
+    lay_sound,
+    moved,
+    room_of,
+    sound_run,
+)
 from pipeline.rendering.order import Order, Unsuitable
 from pipeline.types import Clip, Placed, Reel, VideoInfo
 
@@ -33,8 +44,6 @@ def copy_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     """
     check_codec(order.video, order.settings.max_fps)
     with open_packets(order.video, cancel) as reader:
-        if reader.sound is not None and reader.sound.codec_context.name != "aac":
-            raise Unsuitable(f"{reader.sound.codec_context.name} sound, which browsers don't play in MP4")
         tape = _plan_tape(order, reader, cancel)
         with appearing(order.target) as part:
             _write(tape, reader, part, lambda share: report(Progress("render", 0.9 * share, "copying clips")), cancel)
@@ -59,14 +68,13 @@ class _Tape:
     clips: with the bounds that they have when copied
     cuts: their pictures
     sounds: their sound packets' presentation times; empty lists where there is no sound
-    picture_base, sound_base: of the source's streams; the latter 1 s where there is no sound
+    picture_base: of the source's stream
     """
 
     clips: tuple[Clip, ...]
     cuts: tuple[Cut, ...]
     sounds: tuple[Sequence[int], ...]
     picture_base: Fraction
-    sound_base: Fraction
 
     @property
     def starts(self) -> list[int]:
@@ -103,12 +111,18 @@ def _plan_tape(order: Order, reader: PacketReader, cancel: CancelToken) -> _Tape
         clips.append(moved(clip, cut, base, origin_s))
         cuts.append(cut)
         runs.append(sound_run(stretch))
-    sounds: list[list[int]] = [[] for _ in cuts]
-    sound_base = Fraction(1)
-    if reader.sound is not None:
-        sound_base = reader.sound.time_base or Fraction(1, av.time_base)
-        sounds = lay_sound(runs, cuts, base, sound_base)
-    return _Tape(tuple(clips), tuple(cuts), tuple(array("q", times) for times in sounds), base, sound_base)
+    sounds = sounds_of(reader, runs, [(cut.start * base, cut.end * base) for cut in cuts])
+    return _Tape(tuple(clips), tuple(cuts), tuple(array("q", times) for times in sounds), base)
+
+
+def sounds_of(reader: PacketReader, runs: Sequence[SoundRun],
+              clips: Sequence[tuple[Fraction, Fraction]]) -> list[list[int]]:
+    """As `cutting.lay_sound`; nothing for each clip where there is no sound."""
+    if reader.sound is None:
+        return [[] for _ in clips]
+    if reader.sound.codec_context.name != "aac":
+        raise Unsuitable(f"{reader.sound.codec_context.name} sound, which browsers don't play in MP4")
+    return lay_sound(runs, clips, reader.sound.time_base or Fraction(1, av.time_base))
 
 
 def _write(tape: _Tape, reader: PacketReader, part: Path, tell: Callable[[float], object],

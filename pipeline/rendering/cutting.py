@@ -208,9 +208,12 @@ def sound_run(stretch: Stretch) -> SoundRun:
     return SoundRun(usual, np.array([unit.pts for unit in stretch.sounds if unit.duration == usual], dtype=np.int64))
 
 
-def lay_sound(runs: Sequence[SoundRun], cuts: Sequence[Cut], picture_base: Fraction,
-              sound_base: Fraction) -> list[list[int]]:
-    """Which sound packets go with each cut: presentation times, in ticks of the sound stream's time base.
+def lay_sound(runs: Sequence[SoundRun], clips: Sequence[tuple[Fraction, Fraction]],
+              base: Fraction) -> list[list[int]]:
+    """Which sound packets go with each clip: presentation times, in ticks of the sound stream's time base.
+
+    clips: when the pictures of each are on show in the source, from and to, in seconds on the container's clock
+    base: of the sound stream
 
     Packets last about 20 ms and can't be divided, so each clip's first one is that which is nearest to where the
     clips before it end: the reel's sound has no gaps, no clip is off by more than half a packet, and errors don't add
@@ -218,20 +221,20 @@ def lay_sound(runs: Sequence[SoundRun], cuts: Sequence[Cut], picture_base: Fract
     """
     laid: list[list[int]] = []
     shown, heard = Fraction(0), Fraction(0)
-    for number, (run, cut) in enumerate(zip(runs, cuts, strict=True)):
+    for number, (run, (start_s, end_s)) in enumerate(zip(runs, clips, strict=True)):
         usual, times = run.usual, run.times
-        shown += (cut.end - cut.start) * picture_base
         if usual <= 0:
             raise Unsuitable("sound that is missing")
-        step = usual * sound_base
-        begin = cut.start * picture_base + heard - (shown - (cut.end - cut.start) * picture_base)
+        step = usual * base
+        begin = start_s + heard - shown
+        shown += end_s - start_s
         count = round((shown - heard) / step)
-        first = int(np.abs(times - float(begin / sound_base)).argmin())
+        first = int(np.abs(times - float(begin / base)).argmin())
         taken = times[first:first + count]
-        last = number == len(cuts) - 1
+        last = number == len(clips) - 1
         missing = count - len(taken)
-        if (abs(float(times[first] * sound_base - begin)) > float(step) * 0.51 + 1e-4 or missing > (1 if last else 0)
-                or (np.abs(np.diff(taken) * float(sound_base) - float(step)) > 0.5 * float(step)).any()):
+        if (abs(float(times[first] * base - begin)) > float(step) * 0.51 + 1e-4 or missing > (1 if last else 0)
+                or (np.abs(np.diff(taken) * float(base) - float(step)) > 0.5 * float(step)).any()):
             raise Unsuitable("sound with gaps")
         laid.append(taken.tolist())
         heard += len(taken) * step

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,8 +22,8 @@ from av.buffer import Buffer
 from pipeline.errors import InputError
 from pipeline.media.files import digest_of
 from pipeline.media.limits import check_pace, check_picture, check_streams
-from pipeline.media.opening import demux, open_media
-from pipeline.progress import CancelToken
+from pipeline.media.opening import check_readable, demux, open_media
+from pipeline.progress import CancelToken, LinkedToken
 from pipeline.settings import Limits
 from pipeline.types import HeaderClaims, VideoInfo
 
@@ -46,7 +47,23 @@ def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None =
     Raises InputError where the file is no video that can be used (missing, a directory, empty, encrypted, without a
     picture, undecodable, beyond the limits …), Cancelled where `cancel` is set.
     """
-    cancel, limits = cancel or CancelToken(), limits or Limits()
+    cancel, limits = LinkedToken(cancel or CancelToken()), limits or Limits()
+    # The file's bytes are digested beside: neither waits for the other, and what one reads is in memory for both.
+    with ThreadPoolExecutor(1, thread_name_prefix="digest") as beside:
+        try:
+            check_readable(path, path.name)
+            digest = beside.submit(digest_of, path, cancel)
+            return _measured(path, digest.result, cancel, limits)
+        except BaseException:
+            cancel.cancel()
+            raise
+
+
+def _measured(path: Path, digest: Callable[[], str], cancel: CancelToken, limits: Limits) -> VideoInfo:
+    """As `probe`.
+
+    digest: waits for the digest of the file's bytes
+    """
     subject = path.name
     with open_media(path, subject) as container:
         check_streams(len(container.streams), limits, subject)
@@ -84,7 +101,7 @@ def probe(path: Path, cancel: CancelToken | None = None, limits: Limits | None =
         check_picture(*size, limits, subject)
     return VideoInfo(
         path=path.absolute(),
-        sha256=digest_of(path, cancel),
+        sha256=digest(),
         size_bytes=path.stat().st_size,
         container=container_format,
         video_stream=video_stream,
@@ -146,7 +163,7 @@ def _walk_packets(container: av.container.InputContainer, stream: av.VideoStream
     """Presentation times and durations of the stream's packets in seconds, sorted by time; no decoding."""
     base = stream.time_base or Fraction(1, av.time_base)
     # An hour at 60 frames a second as Python's own numbers would take 40 MB.
-    rows = array("d")
+    rows = array("q")
     timeless = 0
     packets = demux(container, stream)
     while True:
@@ -162,10 +179,10 @@ def _walk_packets(container: av.container.InputContainer, stream: av.VideoStream
         if packet.size and at is None:
             timeless += 1
         elif packet.size and at is not None and not packet.is_discard:
-            rows.extend((float(at * base), float((packet.duration or 0) * base)))
+            rows.extend((at, packet.duration or 0))
     if timeless and not rows:
         raise InputError("is a raw stream without timestamps; save it in a container first, such as MP4", subject)
-    table = np.array(rows, dtype=np.float64).reshape(-1, 2)
+    table = np.array(rows, dtype=np.float64).reshape(-1, 2) * base.numerator / base.denominator
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     return table[:, 0], table[:, 1]
 

@@ -167,7 +167,7 @@ def run_ffmpeg(args: Sequence[str], *, cancel: CancelToken, timeout_s: float,
     deadline = time.monotonic() + timeout_s
     told = -1.0
     try:
-        while not _ended(child):
+        while not watch.ended():
             cancel.check()
             if time.monotonic() > deadline:
                 raise FFmpegError(f"ffmpeg was not done after {timeout_s:g} s and was stopped", subject, watch.tail())
@@ -301,15 +301,6 @@ def _start(command: list[str], remedy: str, stdin: int = subprocess.DEVNULL,
         raise FFmpegError(f"{command[0]} can't be run ({error.strerror or error}); {remedy}") from error
 
 
-def _ended(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the child has ended, after a short wait for it."""
-    try:
-        child.wait(_POLL_S)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Kill the child and all that it started, if it still runs, and take its status so that no zombie stays."""
     if child.poll() is None:
@@ -335,6 +326,7 @@ class _Watch:
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None and child.stderr is not None
         self.done_s = -1.0
+        self._child = child
         self._said = b""
         self._pipes: tuple[IO[bytes], IO[bytes]] = (child.stdout, child.stderr)
         self._threads = [threading.Thread(target=self._read_progress, args=(child.stdout,), daemon=True),
@@ -350,6 +342,16 @@ class _Watch:
     def _read_errors(self, pipe: IO[bytes]) -> None:
         for line in pipe:
             self._said = (self._said + line)[-_TAIL_BYTES:]
+
+    def ended(self) -> bool:
+        """Whether the child has ended, after a short wait for it."""
+        # A child's end closes its pipes, which is seen at once; waiting for the child itself is asking it now and then.
+        self._threads[0].join(_POLL_S)
+        try:
+            self._child.wait(0 if self._threads[0].is_alive() else _POLL_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def tail(self) -> str:
         """The last of what the child said on standard error."""

@@ -48,7 +48,8 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
     The encoded edges have parameter sets of their own beside the source's, so that both stand in one stream. The
     result has been decoded to its end; where earlier renders left every clip behind, which were, at the seams. Who
     asked for copies gets each clip copied that can be, moved as `copy_reel` does, with the source's own sound where it
-    has no gaps, and as there, is spared that the insides of clips are decoded. Raises Unsuitable where too little can be copied, or it doesn't decode.
+    has no gaps, and as there, is spared that the insides of clips are decoded. Raises Unsuitable where too little can
+    be copied, or it doesn't decode.
     """
     _check_source(order)
     with open_packets(order.video, cancel) as reader:

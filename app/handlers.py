@@ -238,8 +238,11 @@ class Handlers:
         shown: Shown = {"progress": telling.progress(run)}
         if run.cancelling:
             shown["cancel"] = gr.Button(interactive=False)
-        if not told or told[0] != run.id or told[1] != len(run.scored):
-            shown |= {"found": telling.found(run, self._frames(run)), "told": [run.id, len(run.scored)]}
+        now = [run.id, len(run.scored), run.glance is not None]
+        if not told or told[0] != now[0] or told[1] != now[1]:
+            shown |= {"found": telling.found(run, self._frames(run)), "told": now}
+        if not told or told[0] != now[0] or told[2] != now[2]:
+            shown |= {"look": telling.first_look(run), "told": now}
         return shown
 
     def _result(self, run: Run) -> Shown:
@@ -250,7 +253,7 @@ class Handlers:
         desk, files = self._desks.of(run), [str(path) for path in run.files]
         length_s = outcome.plan.video.duration_s or video.duration_s
         shown: Shown = {
-            **_view("result"), "run_id": run.id, "address": _address(run.id), "trouble": "", "told": [run.id, -1],
+            **_view("result"), "run_id": run.id, "address": _address(run.id), "trouble": "", "told": None,
             "reel": files[0], "summary": telling.summary(run), "download": gr.DownloadButton(value=files[0]),
             "download_plan": gr.DownloadButton(value=files[1]),
             "files": gr.File(value=files[2:] or None, visible=bool(files[2:])),
@@ -339,7 +342,7 @@ def _view(name: str) -> Shown:
 def _setup() -> Shown:
     """The first view, with nothing at work."""
     return {**_view("setup"), "timer": gr.Timer(active=False), "run_id": "", "address": _address(""), "told": None,
-            "found": ""}
+            "found": "", "look": ""}
 
 
 def _busy(run: Run) -> Shown:

@@ -290,6 +290,7 @@ class Jobs:
         task, outcome, error, state = job.task, None, None, FAILED
         try:
             outcome = carry_out(task, self.limits, lambda video: self._opened(job, video),
+                                lambda glance: setattr(job, "glance", glance),
                                 lambda event: self._heard(job, event), job.token)
             state = DONE
         except Cancelled:
@@ -312,7 +313,7 @@ class Jobs:
         """Note what came of a job, and delete what is of no more use."""
         job.state, job.error = state, error
         # What it was to be made of is on the shelf, as far as it is needed again.
-        job.task, job.found = replace(job.task, draft=None, analysis=None), ()
+        job.task, job.found, job.glance = replace(job.task, draft=None, analysis=None), (), None
         job.progress = job.progress and replace(job.progress, found=())
         self._caches.use(job.task.settings.cache_dir)
         job.took_s = time.monotonic() - (job.began or time.monotonic())
@@ -399,6 +400,6 @@ class Jobs:
             state=job.state, cancelling=job.state == RUNNING and job.token.cancelled, progress=job.progress,
             fraction=1.0 if job.state == DONE else job.pace.fraction(),
             seconds_left=job.pace.seconds_left(now) if job.state == RUNNING else None, estimate=job.estimate,
-            place=place, wait_s=wait_s, elapsed_s=elapsed_s, scored=job.found, video=job.video,
-            settings=job.task.settings, error=job.error, made=job.made, version=job.version,
+            place=place, wait_s=wait_s, elapsed_s=elapsed_s, scored=job.found, glance=job.glance,
+            video=job.video, settings=job.task.settings, error=job.error, made=job.made, version=job.version,
             expires_at=job.expires_at)

@@ -12,7 +12,7 @@ from app.pace import Pace
 from app.shelf import Shelf
 from app.work import Outcome, Task
 from pipeline import Analysis, CancelToken, Plan, Progress, Reel, Settings
-from pipeline.types import ScoredSegment, VideoInfo
+from pipeline.types import Glance, ScoredSegment, VideoInfo
 
 _OUTCOME = "outcome"
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
@@ -64,6 +64,7 @@ class Run:
     wait_s: seconds until it starts; None where it doesn't wait, or that is unknown
     elapsed_s: since it began; 0 before
     scored: segments that were scored so far, best first; empty once that is done
+    glance: the first look at the video; None before, where there is none, and once that is done
     video: as measured; None before
     settings: in force
     error: what went wrong, one line for people; None where nothing did
@@ -88,6 +89,7 @@ class Run:
     wait_s: float | None
     elapsed_s: float
     scored: tuple[ScoredSegment, ...]
+    glance: Glance | None
     video: VideoInfo | None
     settings: Settings
     error: str | None
@@ -157,6 +159,7 @@ class Job:
     began: float | None = None
     took_s: float = 0.0
     found: tuple[ScoredSegment, ...] = ()
+    glance: Glance | None = None
     video: VideoInfo | None = None
     error: str | None = None
     made: Made | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app import cards
+from app import cards, timeline
 from app.estimates import Estimate
 from app.jobs import Run
 from app.limits import Limits, megabytes
@@ -92,6 +92,11 @@ def standing(run: Run) -> str:
 def found(run: Run, frames: Sequence[SampledFrame]) -> str:
     """What was scored so far, best first, as HTML."""
     return cards.found(run.scored[:_MOST_FOUND], len(run.scored), frames)
+
+
+def first_look(run: Run) -> str:
+    """What is seen of the video before anything is known of it, as HTML."""
+    return timeline.first_look(run.glance, run.video.duration_s) if run.glance and run.video else ""
 
 
 def facts(video: VideoInfo) -> list[str]:

@@ -36,7 +36,7 @@ def thumb_at(frames: Sequence[SampledFrame], time_s: float, width: int = CARD_WI
 def poster(video: VideoInfo) -> str:
     """A picture from the start of a video as a data URI; empty where none can be decoded."""
     jpeg = sandbox.still(video, min(_POSTER_S, video.duration_s / 2), CARD_WIDTH, _QUALITY)
-    return _uri(jpeg) if jpeg else ""
+    return data_uri(jpeg) if jpeg else ""
 
 
 @lru_cache(maxsize=2048)
@@ -46,15 +46,15 @@ def _small(path: Path, width: int) -> str:
     if picture is None:
         return ""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
-    return _data_uri(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+    return _small_uri(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _data_uri(picture: npt.NDArray[np.generic]) -> str:
+def _small_uri(picture: npt.NDArray[np.generic]) -> str:
     """A BGR picture as a JPEG in a data URI."""
     done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
-    return _uri(data.tobytes()) if done else ""
+    return data_uri(data.tobytes()) if done else ""
 
 
-def _uri(jpeg: bytes) -> str:
+def data_uri(jpeg: bytes) -> str:
     """JPEG data as a data URI."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

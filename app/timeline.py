@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from app.thumbs import PEEK_WIDTH, thumb_at
+from app.thumbs import PEEK_WIDTH, data_uri, thumb_at
 from pipeline import Clip, Plan
 from pipeline.export.words import clock, one_line, shortened, title
-from pipeline.types import SampledFrame
+from pipeline.types import Glance, SampledFrame
 
 # What page.css and page.js know as well: the plot's margins, over which the bands are laid.
 SIDE_PX, TOP_PX, FOOT_PX, HEIGHT_PX = 18, 26, 24, 156
@@ -20,6 +20,7 @@ _MOST_POINTS = 600
 _MOST_PEEKS = 72
 _MOST_SCENES = 400
 _TICKS = 7
+_CELLS = 10
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _LEAST_BAND = 0.4  # percent: a clip of three seconds of two hours must still be seen and hit
 
@@ -87,6 +88,21 @@ def _band(clip: Clip, number: int, length_s: float) -> str:
     label = escape(f"Clip {number}, {clock(clip.start_s)} to {clock(clip.end_s)}: {title(clip, number)}. Play it")
     return (f'<button type="button" class="sr-band" style="left:{start:.3f}%;width:{width:.3f}%" '
             f'data-play="{clip.start_s:.3f}" aria-label="{label}"><span>{number}</span></button>')
+
+
+def first_look(glance: Glance, length_s: float) -> str:
+    """The whole video from left to right before it is scanned: pictures of it, and where scenes may begin."""
+    cells_s = [(i + 0.5) * length_s / _CELLS for i in range(_CELLS)]
+    nearest = [min(range(len(glance.times_s)), key=lambda i: abs(glance.times_s[i] - at_s)) for at_s in cells_s]
+    film = "".join(f'<img src="{data_uri(glance.pictures[i])}" alt="" title="{short_clock(glance.times_s[i])}">'
+                   for i in nearest)
+    marks = "".join(f'<i style="left:{100 * mark_s / length_s:.2f}%"></i>' for mark_s in glance.marks_s)
+    ticks = "".join(f'<span style="left:{100 * tick_s / length_s:.2f}%">{short_clock(tick_s)}</span>'
+                    for tick_s in tick_times(length_s))
+    told = f"{len(glance.pictures)} pictures of it" + ("; scenes may begin at the marks" if glance.marks_s else "")
+    return f"""<section class="sr-first" aria-label="A first look at the video"><h3>A first look \
+<span class="sr-quiet">{told}</span></h3>
+<div class="sr-film">{film}</div><div class="sr-marks">{marks}</div><div class="sr-ticks">{ticks}</div></section>"""
 
 
 def story(plan: Plan, frames: Sequence[SampledFrame], length_s: float) -> str:

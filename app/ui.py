@@ -39,6 +39,7 @@ def build(handlers: Handlers) -> gr.Blocks:
         with gr.Column(elem_id="running", elem_classes="sr-panel", visible=False) as parts["running"]:
             parts["at_work"] = _drawn("", "at-work")
             parts["progress"] = _drawn("", "progress", js="smolreel.title(element, watch)")
+            parts["look"] = _drawn("", "look")
             parts["cancel"] = gr.Button("Cancel", elem_id="cancel")
             parts["found"] = _drawn("", "found")
         with gr.Column(elem_id="result", visible=False) as parts["result"]:

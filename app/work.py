@@ -8,12 +8,13 @@ from pathlib import Path
 
 from app import edits, zero
 from app.edits import Draft
+from app.firstlook import first_look
 from app.limits import Limits
 from pipeline import Analysis, CancelToken, Plan, Progress, Reel, Result, Settings, analyse, make_reel, remake
 from pipeline.plan import FILE_NAME
 from pipeline.progress import Report
 from pipeline.sandbox import probe
-from pipeline.types import VideoInfo
+from pipeline.types import Glance, VideoInfo
 
 _REEL_FOLDER = "reel"
 
@@ -78,11 +79,12 @@ def is_light(task: Task) -> bool:
                                      and task.settings.part("score") == task.analysed.part("score"))
 
 
-def carry_out(task: Task, limits: Limits, opened: Callable[[VideoInfo], object], report: Report,
-              cancel: CancelToken) -> Outcome:
+def carry_out(task: Task, limits: Limits, opened: Callable[[VideoInfo], object], seen: Callable[[Glance], object],
+              report: Report, cancel: CancelToken) -> Outcome:
     """Do it.
 
     opened: called with what was measured of the video, before the long part
+    seen: called with the first look at it, from another thread, where there is one
 
     Raises SmolReelError: what the core raises, and Refused where the video is longer than it may be. Nothing
     half-made is left then.
@@ -94,7 +96,8 @@ def carry_out(task: Task, limits: Limits, opened: Callable[[VideoInfo], object],
     limits.check_length(video.duration_s, task.name)
     opened(video)
     if task.draft is None or task.analysis is None or task.analysed is None:
-        return _make(task, video, report, cancel)
+        with first_look(video, task.settings, seen, cancel):
+            return _make(task, video, report, cancel)
     draft, analysis, analysed = task.draft, task.analysis, task.analysed
     if task.kind == "retarget":
         if not is_light(task):

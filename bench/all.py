@@ -68,6 +68,7 @@ def _call(script: str, full: str, quick: str) -> Call:
 CALLS = (
     _call("scan", f"--runs 3 --media {MEDIA}", "--runs 1 --seconds 10"),
     _call("whole", "--runs 3", "--runs 1 --minutes 1"),
+    _call("glance", "--runs 3", "--runs 1 --minutes 1"),
     _call("growth", "", "--minutes 0.5 1 2"),
     _call("growth", f"--model {MODEL}", f"--minutes 0.5 1 --model {MODEL}"),
     _call("again", "--runs 3", "--runs 1 --minutes 1"),

@@ -8,7 +8,6 @@ it costs a third of a second, so that one that has done its work waits ten minut
 from __future__ import annotations
 
 import atexit
-import base64
 import contextlib
 import json
 import os
@@ -37,7 +36,7 @@ from pipeline.media.opening import check_readable
 from pipeline.media.process import NO_MEMORY, PythonChild
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.settings import Limits, Settings
-from pipeline.types import Reel, SampledFrame, VideoInfo
+from pipeline.types import Glance, Reel, SampledFrame, VideoInfo
 
 if TYPE_CHECKING:
     from pipeline.export import Material
@@ -149,7 +148,14 @@ def still(video: VideoInfo, at_s: float, side: int, quality: int, limits: Limits
     request = {"do": "still", "video": wire.to_json(video), "limits": asdict(limits), "at_s": at_s, "side": side,
                "quality": quality}
     found = _ask(request, limits, video.path.name, silent, CancelToken())
-    return _sound_answer(lambda: base64.b64decode(found), video.path.name) if found else None
+    return _sound_answer(lambda: wire.from_json(bytes, found), video.path.name) if found else None
+
+
+def glance(video: VideoInfo, side: int, limits: Limits, cancel: CancelToken) -> Glance:
+    """As `pipeline.glance.glance`, in a process beside. Raises what `probe` raises."""
+    request = {"do": "glance", "video": wire.to_json(video), "limits": asdict(limits), "side": side}
+    found = _ask(request, limits, video.path.name, silent, cancel)
+    return _sound_answer(lambda: wire.from_json(Glance, found), video.path.name)
 
 
 def sound(video: VideoInfo, start_s: float, end_s: float, sample_rate: int, limits: Limits,

@@ -6,7 +6,6 @@ ends, whatever it is doing, with all that it started.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import importlib
 import json
@@ -38,9 +37,9 @@ _BEAT_S = 0.2
 # With nothing to do for so long, it goes home. A person looks at a reel for a while before they correct it.
 _IDLE_S = 600.0
 # What a request needs, imported before memory is limited: what is wanted is a limit on the file, not on us.
-_NEEDS = {"probe": (), "still": (), "sound": ("pipeline.media.sound",), "scan": ("pipeline.scan",),
-          "divide": (), "look": ("pipeline.partfiles",), "listen": ("pipeline.partfiles",),
-          "join": ("pipeline.partfiles",),
+_NEEDS = {"probe": (), "still": (), "sound": ("pipeline.media.sound",), "glance": ("pipeline.glance",),
+          "scan": ("pipeline.scan",), "divide": (), "look": ("pipeline.partfiles",),
+          "listen": ("pipeline.partfiles",), "join": ("pipeline.partfiles",),
           "check": ("pipeline.rendering",), "render": ("pipeline.rendering",), "export": ("pipeline.export",)}
 _ALL = tuple(module for needed in _NEEDS.values() for module in needed)
 
@@ -290,7 +289,13 @@ def _still(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Can
         return None
     options = [cv2.IMWRITE_JPEG_QUALITY, request["quality"], cv2.IMWRITE_JPEG_OPTIMIZE, 1]
     _, data = cv2.imencode(".jpg", shown_bgr(best, video, request["side"]), options)
-    return base64.b64encode(data.tobytes()).decode()
+    return wire.to_json(data.tobytes())
+
+
+def _glance(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
+    from pipeline.glance import glance
+
+    return wire.to_json(glance(_video(request), request["side"], token))
 
 
 def _sound(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
@@ -325,7 +330,7 @@ def _export(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Ca
 
 
 _DO = {"probe": _probe, "scan": _scan, "divide": _divide, "look": _look, "listen": _listen, "join": _join,
-       "still": _still, "sound": _sound, "check": _check, "render": _render, "export": _export}
+       "still": _still, "glance": _glance, "sound": _sound, "check": _check, "render": _render, "export": _export}
 # What works in several threads.
 _RENDERING = ("check", "render", "export")
 

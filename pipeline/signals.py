@@ -88,7 +88,7 @@ class PictureMeter:
             self._next_look_s = math.floor(time_s * _LOOKS_A_SECOND + 1) / _LOOKS_A_SECOND
             second.looks += 1
             second.facts += _facts(image, grey)
-            descriptor = _descriptor(image)
+            descriptor = look_of(image)
             second.descriptor = descriptor if second.descriptor is None else second.descriptor + descriptor
 
     def skip(self) -> None:
@@ -250,7 +250,7 @@ def _facts(image: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]) -> npt.NDA
                      math.hypot(*spread.ravel()) + 0.3 * math.hypot(*shift.ravel())])
 
 
-def _descriptor(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+def look_of(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """What a picture looks like in 192 numbers: layout of light and colour (8 x 8 cells), not its details."""
     while min(image.shape[:2]) >= 32:
         image = halved(image)

@@ -404,6 +404,20 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """What can be seen of a video before it is scanned.
+
+    times_s: when each picture is shown, rising, in seconds from the first shown frame
+    pictures: JPEGs, upright, one for each time
+    marks_s: where scenes may begin, rising
+    """
+
+    times_s: tuple[float, ...]
+    pictures: tuple[bytes, ...]
+    marks_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reel:
     """A rendered file.
 

@@ -6,6 +6,7 @@ and goes as it is.
 
 from __future__ import annotations
 
+import base64
 import types
 import typing
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ def to_json(value: Any) -> Any:
         return [to_json(part) for part in value]
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     # NumPy's numbers.
     return value.item() if hasattr(value, "item") else value
 
@@ -55,6 +58,8 @@ def _read(kind: Any, value: Any, checked: bool) -> Any:
         return value
     if kind is Path:
         return Path(_read(str, value, checked))
+    if kind is bytes:
+        return base64.b64decode(_read(str, value, checked), validate=True)
     if origin in (typing.Union, types.UnionType):
         part = next(part for part in arguments if part is not types.NoneType)
         return None if value is None else _read(part, value, checked)

@@ -266,6 +266,7 @@ def test_cancel_stops_everything_and_lets_the_next_one_in(page: Page, served: Se
     page.get_by_label("Crossfades and captions").check()
     page.click("#run")
     page.wait_for_selector(".sr-stages .now:has-text('Make the reel')", timeout=WAIT_MS)
+    expect(page.locator(".sr-film img").first).to_be_visible(timeout=WAIT_MS)
     with browser.new_context() as another:
         waiting = another.new_page()
         waiting.goto(served.url)
@@ -279,6 +280,7 @@ def test_cancel_stops_everything_and_lets_the_next_one_in(page: Page, served: Se
         page.wait_for_selector("#run", timeout=WAIT_MS)
         assert not at_work & served.ffmpeg_children()
         assert "run=" not in page.url
+        expect(page.locator(".sr-film")).to_have_count(0)
         expect(page.locator("#run")).to_be_enabled()
         wait_for_reel(waiting)
         assert not served.ffmpeg_children()

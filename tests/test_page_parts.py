@@ -18,7 +18,7 @@ from app.serving import forget_old
 from app.ui import launch
 from pipeline import Clip, Plan, Settings, SettingsError
 from pipeline.plan import PlanVideo
-from pipeline.types import Scene, ScoredSegment
+from pipeline.types import Glance, Scene, ScoredSegment
 
 EVIL = '"><img src=x onerror=alert(1)>`${1}`{{2}}'
 
@@ -37,6 +37,17 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def test_the_first_look_lies_along_the_video() -> None:
+    seen = Glance((1.0, 30.0, 58.0), (b"a", b"b", b"c"), (15.0,))
+    read = Reader(timeline.first_look(seen, 60))
+    pictures = [given["src"] for tag, given in read.tags if tag == "img"]
+    uris = [f"data:image/jpeg;base64,{letter}" for letter in ("YQ==", "Yg==", "Yw==")]
+    assert pictures == sorted(pictures) and set(pictures) == set(uris)
+    assert [given["style"] for tag, given in read.tags if tag == "i"] == ["left:25.00%"]
+    assert "3 pictures of it; scenes may begin at the marks" in read.text and "0:50" in read.text
+    assert "marks" not in Reader(timeline.first_look(replace(seen, marks_s=()), 60)).text
 
 
 def plan_with(clips: list[tuple[float, float]], words: str = "a goal") -> Plan:

@@ -15,7 +15,7 @@ from pipeline import Settings, wire
 from pipeline.export import Material
 from pipeline.rendering import Order
 from pipeline.settings import Limits, Style
-from pipeline.types import Caption, Clip, HeaderClaims, Interval, Placed, Reel, VideoInfo
+from pipeline.types import Caption, Clip, Glance, HeaderClaims, Interval, Placed, Reel, VideoInfo
 from tests.test_plan import a_plan
 
 VIDEO = VideoInfo(Path(os.fsdecode(b"/a/\xff.mp4")), "0" * 64, 1, "avi", 0, None, "h264", "yuv420p", -0.1, 0.0, 1 / 3,
@@ -34,6 +34,7 @@ def over(value: Any, **how: bool) -> Any:
 
 @pytest.mark.parametrize("value", [
     VIDEO, REEL, a_plan(), Material(a_plan(), VIDEO, REEL, (Caption(0, 1, "x"),), Path("out")),
+    Glance((0.0, 1.5), (b"", b"\xff\xd8"), (0.75,)),
     Order(VIDEO, replace(a_plan(), clips=(CLIP,)), (), Path("out/reel.mp4"), SETTINGS, Path("clips")),
 ], ids=lambda value: type(value).__name__)
 def test_it_comes_out_the_same(value: Any) -> None:

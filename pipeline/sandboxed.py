@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline import wire
-from pipeline.cores import share_with
+from pipeline.cores import cores, share_with
 from pipeline.division import Part, divide
 from pipeline.errors import FFmpegError, SmolReelError
 from pipeline.media.probe import probe
@@ -36,6 +36,8 @@ _ROOT = Path(__file__).resolve().anchor
 _BEAT_S = 0.2
 # With nothing to do for so long, it goes home. A person looks at a reel for a while before they correct it.
 _IDLE_S = 600.0
+# From this length on it pays to have the sound heard in a process of its own: Python takes turns within one.
+_LONG_S = 20.0
 # What a request needs, imported before memory is limited: what is wanted is a limit on the file, not on us.
 _NEEDS = {"probe": (), "still": (), "sound": ("pipeline.media.sound",), "glance": ("pipeline.glance",),
           "scan": ("pipeline.scan",), "divide": (), "look": ("pipeline.partfiles",),
@@ -206,7 +208,10 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Canc
     import cv2
 
     from pipeline.cache import save_scan
-    from pipeline.scan import scan
+    from pipeline.media.files import working_folder
+    from pipeline.partfiles import load_heard
+    from pipeline.sandbox import listen
+    from pipeline.scan import Listener, scan
 
     # The decoder's threads fill the cores; OpenCV's would only get in their way.
     cv2.setNumThreads(1)
@@ -215,8 +220,15 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Canc
         if request["tell_frames"]:
             voice.say(frame=[frame.time_s, frame.path.name])
 
-    folder, frames = _folders(request)
-    save_scan(scan(_video(request), _settings(request, limits), frames, _shares(voice), token, tell), folder)
+    def hear(video: VideoInfo, cancel: CancelToken) -> Listener:
+        with working_folder(folder) as beside:
+            listen(video, limits, beside, cancel)
+            return load_heard(beside)
+
+    video, (folder, frames) = _video(request), _folders(request)
+    alone = video.has_audio and video.duration_s > _LONG_S and cores() > 1
+    save_scan(scan(video, _settings(request, limits), frames, _shares(voice), token, tell, hear if alone else None),
+              folder)
 
 
 def _divide(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:

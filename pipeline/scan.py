@@ -45,20 +45,23 @@ _LOOKERS = 2
 # Small pictures that may wait to be measured.
 _FAR_BEHIND = 32
 
+Hear = Callable[[VideoInfo, CancelToken], "Listener"]
+
 
 def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, cancel: CancelToken,
-         tell: Callable[[SampledFrame], object] = lambda _: None) -> Scan:
+         tell: Callable[[SampledFrame], object] = lambda _: None, hear: Hear | None = None) -> Scan:
     """Decode `video` once, its sound on a thread beside.
 
     frame_dir: an existing folder that takes the sampled frames
     tell: called with each frame as soon as it lies there
+    hear: does on that thread what `listen` does, which it is where None
 
     Raises InputError where no frame can be decoded or one is beyond the limits, OutputError where frames can't be
     written, Cancelled.
     """
     eye, stop = Eye(video, settings, frame_dir, tell), LinkedToken(cancel)
     with ThreadPoolExecutor(1, "sound") as beside:
-        listening = beside.submit(listen, video, stop)
+        listening = beside.submit(hear or listen, video, stop)
         try:
             damage = watch(eye, decode_pictures(video, cancel, settings.limits, thin=is_thinned(video)), report)
             heard = listening.result()

@@ -100,11 +100,8 @@ def look(video: VideoInfo, part: Part, settings: Settings, frame_dir: Path, repo
         report(Progress("scan", min(1.0, max(0.0, share)), progress.message))
 
     pictures = decode_pictures(video, cancel, settings.limits, thin=is_thinned(video), enter_s=part.enter_s)
-    try:
-        damage = watch(eye, takewhile(lambda event: isinstance(event, Damage) or event.time_s < part.stop_s, pictures),
-                       tell)
-    finally:
-        eye.close()
+    wanted = takewhile(lambda event: isinstance(event, Damage) or event.time_s < part.stop_s, pictures)
+    damage = watch(eye, wanted, tell)
     eye.tighten(cancel, part.start_s, part.until_s)
     report(Progress("scan", 1.0, "looking for scenes"))
     frames = []

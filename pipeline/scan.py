@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 
@@ -42,8 +40,9 @@ _REPORT_EVERY_S = 0.1
 _THINNED_FPS = 20.0
 # Cuts that are looked at again at once: while one is decoded, another's file is opened and its pictures are compared.
 _LOOKERS = 2
-# Small pictures that may wait to be measured.
-_FAR_BEHIND = 32
+# Pixels from which decoding a picture takes so long that others are measured meanwhile. Smaller ones come so quickly
+# that two threads of Python would only get in each other's way.
+_LARGE_AREA = 960 * 540
 
 Hear = Callable[[VideoInfo, CancelToken], "Listener"]
 
@@ -67,7 +66,6 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
             heard = listening.result()
         finally:
             stop.cancel()
-            eye.close()
     eye.tighten(cancel)
     report(Progress("scan", 1.0, "looking for scenes"))
     return concluded(video, eye, heard, (*damage, *heard.damage))
@@ -79,10 +77,10 @@ def is_thinned(video: VideoInfo) -> bool:
 
 
 def watch(eye: Eye, events: Iterator[Picture | Damage], report: Report) -> tuple[Damage, ...]:
-    """Show the picture to `eye`, which has measured all of it then; returns what is damaged. Raises what `events` does.
-    """
+    """Show the picture to `eye`; returns what is damaged. Raises what `events` does."""
     damage, told_at, duration_s = list[Damage](), 0.0, eye.video.duration_s
-    for event in ahead(events):
+    large = eye.video.coded_width * eye.video.coded_height >= _LARGE_AREA
+    for event in ahead(events) if large else events:
         if isinstance(event, Picture):
             eye.push(event)
             if time.monotonic() - told_at > _REPORT_EVERY_S:
@@ -92,7 +90,6 @@ def watch(eye: Eye, events: Iterator[Picture | Damage], report: Report) -> tuple
             damage.append(event)
             if event.kind == "video":
                 eye.lose()
-    eye.finish()
     return tuple(damage)
 
 
@@ -203,7 +200,6 @@ class Eye(Seen):
         self.video, self._settings, self._frame_dir, self._tell = video, settings, frame_dir, tell
         self._size = _small_size(video)
         self._lost = False
-        self._meter, self._measuring = ThreadPoolExecutor(1, "meter"), deque[Future[None]]()
         self._next_sample_s, self._measured_s = 0.0, -math.inf
 
     def push(self, picture: Picture) -> None:
@@ -220,7 +216,7 @@ class Eye(Seen):
             self.cuts.glimpse(picture.time_s, small, picture.left_out)
         else:
             self.cuts.push(picture.time_s, small, picture.left_out)
-            self._measure(self.pictures.push, picture.time_s, small, self.cuts.steps)
+            self.pictures.push(picture.time_s, small, self.cuts.steps)
             self._measured_s = picture.time_s
         new_scene = bool(self.frames) and self.cuts.newest_s > self.frames[-1].time_s
         if picture.time_s >= self._next_sample_s - 1e-6 or new_scene:
@@ -231,22 +227,7 @@ class Eye(Seen):
     def lose(self) -> None:
         """Frames are missing from here on."""
         self._lost = True
-        self._measure(self.pictures.skip)
-
-    def _measure(self, do: Callable[..., None], *values: Any) -> None:
-        """Have the meter do something, on its own thread, in order; wait where it is far behind."""
-        if len(self._measuring) >= _FAR_BEHIND:
-            self._measuring.popleft().result()
-        self._measuring.append(self._meter.submit(do, *values))
-
-    def finish(self) -> None:
-        """Wait until all has been measured."""
-        while self._measuring:
-            self._measuring.popleft().result()
-
-    def close(self) -> None:
-        """Let the meter's thread go, whatever it still has to do."""
-        self._meter.shutdown(cancel_futures=True)
+        self.pictures.skip()
 
     def tighten(self, cancel: CancelToken, start_s: float = 0.0, end_s: float = math.inf) -> None:
         """Look once more at cuts that lie among frames that were left out, if they may lie in [start_s, end_s)."""

@@ -16,12 +16,15 @@ from pathlib import Path
 
 import av
 import pytest
+import ray
 
 from pipeline import Settings, make_reel
+from pipeline.batch import remote
 from pipeline.batch.cluster import ClusterSettings, reels_on_cluster
 from pipeline.batch.joining import joined
 from pipeline.batch.shared import twice
 from pipeline.batch.work import DONE, FAILED, SKIPPED, Item, Outcome
+from pipeline.cores import cores, usable_cores
 from pipeline.errors import Cancelled, ClusterError
 from pipeline.progress import CancelToken
 from tests.cluster_support import Machines, called, executions, kill, losing, machines, watching
@@ -79,6 +82,15 @@ def test_what_listens_need_not_be_a_cluster() -> None:
         with pytest.raises(ClusterError, match=r"no Ray cluster answered within 0.2 s"), \
                 joined(address, CancelToken(), connect_s=0.2):
             pass
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="one core is nobody's to share")
+def test_a_task_takes_as_many_cores_as_it_counts_for(made: Machines) -> None:
+    def at_work() -> int:
+        with remote.at_work():
+            return cores()
+
+    assert ray.get(ray.remote(at_work).options(num_cpus=1).remote()) == 1
 
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pipeline.batch import tasks
 from pipeline.batch.tasks import Divided, Scanned, Work
 from pipeline.batch.work import Outcome
+from pipeline.cores import share_with, usable_cores
 from pipeline.errors import Cancelled
 from pipeline.progress import CancelToken
 
@@ -29,26 +30,34 @@ class ScorerActor:
 
 def scan(work: Work, part_s: float | None) -> Scanned | Divided | Outcome:
     """See `tasks.scan_step`."""
-    with _cancelled_by_ray() as cancel:
+    with at_work() as cancel:
         return tasks.scan_step(work, _worker(), cancel, part_s=part_s)
 
 
 def look(work: Work, divided: Divided, number: int) -> Outcome | None:
     """See `tasks.part_step`."""
-    with _cancelled_by_ray() as cancel:
+    with at_work() as cancel:
         return tasks.part_step(work, divided, number, _worker(), cancel)
 
 
 def join(work: Work, divided: Divided) -> Scanned | Outcome:
     """See `tasks.join_step`."""
-    with _cancelled_by_ray() as cancel:
+    with at_work() as cancel:
         return tasks.join_step(work, divided, _worker(), cancel)
 
 
 def render(work: Work, scanned: Scanned) -> Outcome:
     """See `tasks.render_step`."""
-    with _cancelled_by_ray() as cancel:
+    with at_work() as cancel:
         return tasks.render_step(work, scanned, _worker(), cancel)
+
+
+def _cpus() -> float:
+    """CPUs that the task counts for."""
+    import ray
+
+    assigned = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+    return float(assigned.get("CPU") or 1.0)
 
 
 def _worker() -> str:
@@ -59,9 +68,13 @@ def _worker() -> str:
 
 
 @contextmanager
-def _cancelled_by_ray() -> Iterator[CancelToken]:
-    """A token that is set when the driver cancels the task: Ray sends an interrupt, which must not hit clean-up."""
+def at_work() -> Iterator[CancelToken]:
+    """A task that takes no more of its machine than it counts for, since others run beside it.
+
+    Gives a token that is set when the driver cancels it: Ray sends an interrupt, which must not hit clean-up.
+    """
     token = CancelToken()
+    share_with(max(1, round(usable_cores() / _cpus())))
     if threading.current_thread() is not threading.main_thread():
         yield token
         return

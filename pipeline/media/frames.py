@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
+from pipeline.cores import cores
 from pipeline.media.colour import to_sdr
 from pipeline.media.limits import check_picture
 from pipeline.media.opening import demux, open_media
@@ -39,6 +40,9 @@ _BACKWARDS_S = 1.0
 # Planes of 8 bits for Y, Cb and Cr: what nearly all video is.
 _PLANAR = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p")
 _FULL_RANGE = ("yuvj420p", "yuvj422p", "yuvj444p")
+
+# FFmpeg takes no more by itself: each holds some pictures.
+_MOST_THREADS = 16
 
 # Events that are made ahead of who takes them.
 _AHEAD, _TURN_S = 8, 0.02
@@ -227,6 +231,7 @@ class _PictureDecoder:
         self._spare: set[int] = set()
         self._left_out: list[int] = []
         stream.codec_context.thread_type = "AUTO"
+        stream.codec_context.thread_count = min(cores(), _MOST_THREADS)
         if measured:
             stream.codec_context.options = {"skip_loop_filter": "all"}
 

@@ -21,6 +21,8 @@ def make_all(sources: Sequence[str], out: str, settings: Settings, cluster: Clus
     with console.running(sources[0]):
         items = items_of([videos_at(source, out, cancel, cluster.stall_s) for source in sources], sources)
         outcomes = reels_on_cluster(items, out, settings, cluster, console.outcome, console.progress, cancel)
+    if len(outcomes) > 1:
+        console.summary(outcomes, out.rstrip("/"))
     tell_failed(outcomes, console)
     return outcomes
 

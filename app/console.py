@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import rich.console
@@ -51,7 +50,7 @@ class Console(Protocol):
     def batch(self, event: BatchProgress) -> None:
         """Show how far many videos are, and what came of one."""
 
-    def summary(self, outcomes: Sequence[Outcome], out: Path) -> None:
+    def summary(self, outcomes: Sequence[Outcome], out: str) -> None:
         """Show what came of all of them, and where that is to be seen."""
 
     def error(self, subject: str, message: str) -> None:
@@ -136,11 +135,11 @@ class RichConsole:
             doing = event.progress.message or _STAGES.get(event.progress.stage, "")
             bars.update(self._tasks[name], completed=event.share, message=escape(one_line(doing)))
 
-    def summary(self, outcomes: Sequence[Outcome], out: Path) -> None:
+    def summary(self, outcomes: Sequence[Outcome], out: str) -> None:
         """A line with the counts and the page's path."""
         made = sum(outcome.state in (DONE, SKIPPED) for outcome in outcomes)
         counts = "1 reel" if made == 1 else f"{made} reels"
-        self._output.print(one_line(f"{counts} of {len(outcomes)} videos: {out / PAGE}"), markup=False)
+        self._output.print(one_line(f"{counts} of {len(outcomes)} videos: {out}/{PAGE}"), markup=False)
 
     def error(self, subject: str, message: str) -> None:
         """One line on standard error."""
@@ -188,11 +187,11 @@ class JsonConsole:
                      "fraction": run.fraction if run else None, "message": run.message if run else event.message,
                      "all": round(event.fraction, 4), "done": event.done, "total": event.total})
 
-    def summary(self, outcomes: Sequence[Outcome], out: Path) -> None:
+    def summary(self, outcomes: Sequence[Outcome], out: str) -> None:
         """The summary object: how many of each state, and where the summaries are."""
         counts = Counter(outcome.state for outcome in outcomes)
         self._print({"event": "summary", "total": len(outcomes), **{state: counts[state] for state in STATES},
-                     "summary": str(out / PAGE), "table": str(out / TABLE)})
+                     "summary": f"{out}/{PAGE}", "table": f"{out}/{TABLE}"})
 
     def error(self, subject: str, message: str, **facts: Any) -> None:
         """The error object; the same line goes to standard error, as without --json."""

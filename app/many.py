@@ -18,6 +18,6 @@ def make_here(sources: Sequence[str], out: str, settings: Settings, console: Con
         outcomes = make_reels(sources, settings, out, jobs=jobs, again=again, report=console.batch, cancel=cancel)
     # Where there was no video at all, nothing was written.
     if any(outcome.item.name for outcome in outcomes):
-        console.summary(outcomes, Path(out))
+        console.summary(outcomes, str(Path(out)))
     tell_failed(outcomes, console)
     return list(outcomes)

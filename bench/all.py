@@ -80,7 +80,7 @@ CALLS = (
     _call("planted", "--seeds 5", "--seeds 1 --minutes 3"),
     _call("robustness", f"{SMALL} --count 300", f"{SMALL} --count 8"),
     _call("crowd", "--visitors 20 --seconds 120", "--visitors 3 --seconds 10"),
-    _call("cluster", "", "--videos 2 --seconds 20 --no-ratio"),
+    _call("cluster", "--videos 40", "--videos 2 --seconds 20 --no-ratio"),
     _call("parts", "", "--seconds 60 --part 20 --raylets 2"),
 )
 

@@ -14,7 +14,6 @@ apart wherever one begins between those.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -24,11 +23,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.reporting import by_turns, paired_ratio, table
-from bench.whole import generated_video
+from bench.whole import run
 from pipeline import Settings
 from pipeline.cache import load_scan
 from pipeline.progress import CancelToken, silent
-from pipeline.sandbox import glance, probe, scan
+from pipeline.sandbox import glance, scan
 from pipeline.types import Glance, VideoInfo
 
 SIDE = 176
@@ -79,21 +78,5 @@ def measured(video: VideoInfo, rounds: int) -> str:
             f"{right(seen[0], starts_s)} of {marks} marks are right, of {len(starts_s) + 1} scenes")
 
 
-def main() -> int:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--video", type=Path, help="generated where none is given")
-    parser.add_argument("--minutes", type=float, default=10.0, help="length of the generated video")
-    parser.add_argument("--runs", type=int, default=3)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = options.video or generated_video(Path(folder) / "generated.mp4", options.minutes)
-        video = probe(path)
-        print(f"{video.duration_s:.0f} s of {video.width}x{video.height} {video.codec} at {video.fps:.5g} frames a "
-              f"second; medians of {options.runs}", flush=True)
-        print(measured(video, options.runs))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, measured))

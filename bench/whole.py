@@ -16,6 +16,7 @@ import argparse
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import fresh
@@ -78,9 +79,13 @@ def measured(video: VideoInfo, rounds: int) -> str:
     return f"{table(rows)}\n{'; '.join(bars)}\nthe last warm run, in seconds: {told}; reel by {rendered}"
 
 
-def main() -> int:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(about: str | None, tell: Callable[[VideoInfo, int], str]) -> int:
+    """A measurement of one video, as a program.
+
+    about: what it is, for its help
+    tell: measures so many rounds, and says what there is to say
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, help="generated where none is given")
     parser.add_argument("--minutes", type=float, default=10.0, help="length of the generated video")
     parser.add_argument("--runs", type=int, default=3)
@@ -90,9 +95,9 @@ def main() -> int:
         video = probe(path)
         print(f"{video.duration_s:.0f} s of {video.width}x{video.height} {video.codec} at {video.fps:.5g} frames a "
               f"second; medians of {options.runs}", flush=True)
-        print(measured(video, options.runs))
+        print(tell(video, options.runs))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, measured))

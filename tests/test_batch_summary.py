@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from pipeline.batch.summary import csv_text, page_of, write_summary
+from pipeline.batch.summary import PAGE, TABLE, csv_text, page_of, remembered, summaries
 from pipeline.batch.work import DONE, DUPLICATE, FAILED, Item, Outcome
 from pipeline.types import Clip
 
@@ -60,7 +60,20 @@ def test_what_comes_from_outside_is_escaped() -> None:
     text.encode()
 
 
-def test_both_files_are_written(tmp_path: Path) -> None:
-    write_summary(tmp_path, [outcome("\u00e9.mp4", clips=())])
-    assert {path.name for path in tmp_path.iterdir()} == {"summary.csv", "summary.html"}
-    assert (tmp_path / "summary.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+def test_both_files_are_there() -> None:
+    files = summaries([outcome("\u00e9.mp4", clips=())], OUT)
+    assert set(files) == {"summary.csv", "summary.html"} == {TABLE, PAGE}
+    assert files["summary.csv"].startswith(b"\xef\xbb\xbf")
+
+
+def test_reels_at_an_address_are_called_from_there() -> None:
+    made = outcome(reel="memory://reels/day 1/a/reel.mp4", exports=("memory://reels/day 1/a/reel.srt",))
+    for out in ("memory://reels/day 1", "memory://reels/day 1/"):
+        assert 'href="./a/reel.mp4"' in page_of([made], out) and 'href="./a/reel.srt"' in page_of([made], out)
+        assert ",a/reel.mp4,a/plan.json," in csv_text([made], out)
+
+
+def test_pictures_are_kept_of_as_many_as_are_shown() -> None:
+    assert remembered(outcome(), 599).pictures and not remembered(outcome(), 600).pictures
+    text = page_of([outcome(pictures=(b"x",), clips=CLIPS[:1])] * 601, OUT)
+    assert text.count("data:image/jpeg") == 600 and text.count("<li class=\"clip\">") == 601

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import signal
@@ -129,6 +130,10 @@ def test_a_machine_that_is_lost_takes_only_what_it_was_at(made: Machines, films:
 
     # A second run finds all of it.
     assert [one.state for one in run(films, tmp_path / "out", made.address)] == [SKIPPED] * len(films)
+    rows = list(csv.DictReader((tmp_path / "out" / "summary.csv").read_text().splitlines()))
+    assert [(row["video"], row["state"], row["reel"]) for row in rows] == [
+        (film.title, SKIPPED, f"{film.name}/reel.mp4") for film in films]
+    assert (tmp_path / "out" / "summary.html").read_text().count("data:image/jpeg") >= len(films)
     assert len(executions(store)) == len(known)
 
 
@@ -205,7 +210,8 @@ def test_a_command_that_starts_its_own_cluster_leaves_nothing(films: list[Item],
                          "--target", "6", "--cluster", "auto", "--jobs", "2", "--render", "encode")
         said, errors = child.communicate(timeout=120)
         assert child.returncode == 2
-        assert said == f"a/film.mp4: 0:06.0 reel in {tmp_path}/out/a/film/reel.mp4\n"
+        assert said == (f"a/film.mp4: 0:06.0 reel in {tmp_path}/out/a/film/reel.mp4\n"
+                        f"1 reel of 2 videos: file://{tmp_path}/out/summary.html\n")
         lines = errors.splitlines()
         assert len(lines) == 2 and lines[0].startswith("smolreel: torn.mov: ")
         assert lines[1] == "smolreel: 1 of 2 videos failed: torn.mov; run the command again for what is left"

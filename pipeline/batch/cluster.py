@@ -20,6 +20,7 @@ from pipeline.batch.crew import Crew, Scorer
 from pipeline.batch.joining import AUTO, answers, joined
 from pipeline.batch.shared import FOLDER
 from pipeline.batch.storage import STALL_S, Place
+from pipeline.batch.summary import remembered, summaries
 from pipeline.batch.tasks import Divided, Scanned, Work
 from pipeline.batch.work import FAILED, Item, Outcome
 from pipeline.errors import ClusterError
@@ -77,7 +78,7 @@ class ClusterSettings:
 def reels_on_cluster(items: Sequence[Item], out: str, settings: Settings, cluster: ClusterSettings,
                      tell: Callable[[Outcome], object] = lambda _: None, report: Report = silent,
                      cancel: CancelToken | None = None) -> list[Outcome]:
-    """Make a reel of each item on a cluster; what an earlier run has finished is skipped.
+    """Make a reel of each item on a cluster, and a summary of all; what an earlier run has finished is skipped.
 
     out: a path that all machines see, or an address
     tell: given each outcome as it comes, on this thread
@@ -94,7 +95,10 @@ def reels_on_cluster(items: Sequence[Item], out: str, settings: Settings, cluste
     works = [Work(item, out, store, settings, own_cache, cluster.stall_s) for item in items]
     with joined(cluster.address, token) as ray:
         seeing = len(works) if any(work.settings.scorer != "signals" for work in works) else 0
-        return _Driver(ray, works, cluster, tell, report, token, Crew(ray, cluster, seeing)).run()
+        outcomes = _Driver(ray, works, cluster, tell, report, token, Crew(ray, cluster, seeing)).run()
+    for name, data in summaries(outcomes, out).items() if len(items) > 1 else ():
+        place.child(name).write(data, token)
+    return outcomes
 
 
 @dataclass(eq=False, slots=True)
@@ -323,7 +327,7 @@ class _Driver:
         return list(dict.fromkeys([*(task.video for task in tasks), *self.waiting]))
 
     def _finish(self, video: _Video, outcome: Outcome) -> None:
-        self.outcomes[video.number] = outcome
+        self.outcomes[video.number] = remembered(outcome, video.number)
         self.tell(outcome)
 
     def _say(self) -> None:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.batch.finding import find
-from pipeline.batch.summary import write_summary
+from pipeline.batch.summary import remembered, summaries
 from pipeline.batch.work import DUPLICATE, FAILED, Item, Outcome, failure, reel_of
 from pipeline.cores import at_work, free_ram_bytes, usable_cores
 from pipeline.errors import Cancelled, SettingsError
-from pipeline.media.files import check_writable
+from pipeline.media.files import check_writable, write_whole
 from pipeline.progress import CancelToken, LinkedToken, Progress
 from pipeline.settings import Settings
 
@@ -83,7 +83,8 @@ def make_reels(sources: str | Path | Iterable[str | Path], settings: Settings | 
         batch.run(min(jobs or default_jobs(), len(found.items)))
     finally:
         outcomes = batch.all_with(found.others)
-        write_summary(out, outcomes, left=len(found.items) - len(batch.outcomes))
+        for name, data in summaries(outcomes, out, len(found.items) - len(batch.outcomes)).items():
+            write_whole(out / name, data)
     for outcome in outcomes[len(found.items):]:
         report(BatchProgress(1.0, len(found.items), len(found.items), item=outcome.item, share=1.0, outcome=outcome))
     return outcomes
@@ -174,7 +175,7 @@ class _Batch:
         outcome = event if isinstance(event, Outcome) else None
         progress = event if isinstance(event, Progress) else None
         if outcome is not None:
-            self.outcomes[number] = outcome
+            self.outcomes[number] = remembered(outcome, number)
             self.shares[number] = 1.0
         if progress is not None:
             self.shares[number] = max(self.shares.get(number, 0.0), share_of(progress))

@@ -1,4 +1,4 @@
-"""summary.html and summary.csv: what came of many videos, beside their reels; both fetch nothing."""
+"""summary.html and summary.csv: what came of many videos, for the folder of their reels; both fetch nothing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import io
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+from pipeline.batch.storage import is_url
 from pipeline.batch.work import DONE, DUPLICATE, FAILED, SKIPPED, Outcome
 from pipeline.export import page
 from pipeline.export.page import document, escaped
 from pipeline.export.table import cell
 from pipeline.export.words import clock, shortened, title
-from pipeline.media.files import write_whole
 from pipeline.plan import FILE_NAME
 
 PAGE, TABLE = "summary.html", "summary.csv"
@@ -27,19 +28,23 @@ _STYLES = (Path(page.__file__).with_name("page.css"), Path(__file__).with_name("
 _MOST_PICTURED = 600
 
 
-def write_summary(out: Path, outcomes: Sequence[Outcome], left: int = 0) -> None:
-    """Write both files to `out`.
+def summaries(outcomes: Sequence[Outcome], out: str | Path, left: int = 0) -> dict[str, bytes]:
+    """Both files by their names.
 
+    out: the folder that they are for, by path or address, under which the reels are
     left: videos that nothing came of, since the run was cancelled
-
-    Raises OutputError.
     """
     text = csv_text(outcomes, out)
-    write_whole(out / TABLE, text.encode() if text.isascii() else text.encode("utf-8-sig"))
-    write_whole(out / PAGE, page_of(outcomes, out, left).encode())
+    return {TABLE: text.encode() if text.isascii() else text.encode("utf-8-sig"),
+            PAGE: page_of(outcomes, out, left).encode()}
 
 
-def csv_text(outcomes: Sequence[Outcome], out: Path) -> str:
+def remembered(outcome: Outcome, number: int) -> Outcome:
+    """What is kept of the outcome with that number until all are there: the pictures of ten thousand are too much."""
+    return outcome if number < _MOST_PICTURED else replace(outcome, pictures=())
+
+
+def csv_text(outcomes: Sequence[Outcome], out: str | Path) -> str:
     """A row a video, in their order; no cell of it passes for a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
@@ -58,13 +63,13 @@ def csv_text(outcomes: Sequence[Outcome], out: Path) -> str:
     return text.getvalue()
 
 
-def page_of(outcomes: Sequence[Outcome], out: Path, left: int = 0) -> str:
+def page_of(outcomes: Sequence[Outcome], out: str | Path, left: int = 0) -> str:
     """The page: everything that came from outside is escaped, whatever it holds."""
     made = [outcome for outcome in outcomes if outcome.state in (DONE, SKIPPED)]
     failed = [outcome for outcome in outcomes if outcome.state == FAILED]
     copies = [outcome for outcome in outcomes if outcome.state == DUPLICATE]
     style = "".join(path.read_text(encoding="utf-8") for path in _STYLES)
-    cards = "\n".join(_card(outcome, out, number < _MOST_PICTURED) for number, outcome in enumerate(made))
+    cards = "\n".join(_card(remembered(outcome, number), out) for number, outcome in enumerate(made))
     parts = [
         _part("Reels", cards, "ol"),
         _part("Failed", "\n".join(_plain(outcome, "plain bad") for outcome in failed), "ol"),
@@ -103,13 +108,13 @@ def _part(heading: str, inside: str, tag: str) -> str:
     return f"<h2>{heading}</h2>\n<{tag}>\n{inside}\n</{tag}>\n" if inside else ""
 
 
-def _card(outcome: Outcome, out: Path, pictured: bool) -> str:
+def _card(outcome: Outcome, out: str | Path) -> str:
     """A reel in the list."""
     reel = _beside(outcome.reel, out)
     link = _link(reel)
     plan = _link(f"{reel.rpartition('/')[0]}/{FILE_NAME}")
     pictures = "".join(f'<img src="data:image/jpeg;base64,{base64.b64encode(picture).decode()}" alt="" loading="lazy">'
-                       for picture in (outcome.pictures if pictured else ()))
+                       for picture in outcome.pictures)
     moments = "".join(
         f"<li><time>{clock(clip.start_s)} \u2013 {clock(clip.end_s)}</time>"
         f"<span>{escaped(shortened(title(clip, number, 200), 200))}</span></li>"
@@ -135,9 +140,13 @@ def _plain(outcome: Outcome, kind: str) -> str:
             f"<p>{escaped(outcome.message)}</p></li>")
 
 
-def _beside(path: str | None, out: Path) -> str:
-    """A path as it is called from the summary, with slashes; "" for none."""
-    return "" if path is None else Path(os.path.relpath(path, out)).as_posix()
+def _beside(path: str | None, out: str | Path) -> str:
+    """A path or an address as it is called from the summary, with slashes; "" for none."""
+    if path is None:
+        return ""
+    if is_url(str(out)):
+        return path.removeprefix(f"{str(out).rstrip('/')}/")
+    return Path(os.path.relpath(path, out)).as_posix()
 
 
 def _link(path: str) -> str:

@@ -27,7 +27,7 @@ from app.runs import CANCELLED, DONE, FAILED, RUNNING, WAITING, Job, Made, Run, 
 from app.shelf import Shelf
 from app.work import Outcome, Task, carry_out, way_of
 from pipeline import Cancelled, CancelToken, FFmpegError, Progress, Settings, SmolReelError
-from pipeline.types import VideoInfo
+from pipeline.types import Glance, VideoInfo
 
 __all__ = ["OUR_FAULT", "Jobs", "Limits", "Refused", "Run"]
 
@@ -290,7 +290,7 @@ class Jobs:
         task, outcome, error, state = job.task, None, None, FAILED
         try:
             outcome = carry_out(task, self.limits, lambda video: self._opened(job, video),
-                                lambda glance: setattr(job, "glance", glance),
+                                lambda glance: self._seen(job, glance),
                                 lambda event: self._heard(job, event), job.token)
             state = DONE
         except Cancelled:
@@ -336,6 +336,11 @@ class Jobs:
         with self._lock:
             job.video = video
             foresee(job, self.rates)
+
+    def _seen(self, job: Job, glance: Glance) -> None:
+        """The job's video has been looked at."""
+        with self._lock:
+            job.glance = glance
 
     def _heard(self, job: Job, event: Progress) -> None:
         """The core says how far the job is."""

@@ -416,6 +416,10 @@ class Glance:
     pictures: tuple[bytes, ...]
     marks_s: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if len(self.times_s) != len(self.pictures) or not all(map(math.isfinite, (*self.times_s, *self.marks_s))):
+            raise ValueError("times and pictures that don't belong together")
+
 
 @dataclass(frozen=True, slots=True)
 class Reel:

@@ -41,6 +41,12 @@ def test_it_comes_out_the_same(value: Any) -> None:
     assert over(value, checked=False) == value
 
 
+def test_a_glance_whose_parts_do_not_match_is_refused() -> None:
+    for bad in ({"pictures": []}, {"times_s": [float("nan")]}, {"pictures": ["?"]}, {"marks_s": [float("inf")]}):
+        with pytest.raises(ValueError, match=r"belong together|base64|padding|Incorrect"):
+            wire.from_json(Glance, {"times_s": [1.0], "pictures": ["YQ=="], "marks_s": [], **bad})
+
+
 def test_what_no_annotation_allows_goes_as_it_is() -> None:
     plan = a_plan()
     odd = replace(plan, video=replace(plan.video, fps="many", width=[1]))  # type: ignore[arg-type]

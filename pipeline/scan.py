@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +45,8 @@ _LOOKERS = 2
 # Pixels from which decoding a picture takes so long that others are measured meanwhile. Smaller ones come so quickly
 # that two threads of Python would only get in each other's way.
 _LARGE_AREA = 960 * 540
+# Frames that may wait to be written: as many large pictures in memory.
+_MOST_UNWRITTEN = 4
 
 Hear = Callable[[VideoInfo, CancelToken], "Listener"]
 
@@ -52,7 +56,7 @@ def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, 
     """Decode `video` once, its sound on a thread beside.
 
     frame_dir: an existing folder that takes the sampled frames
-    tell: called with each frame as soon as it lies there
+    tell: called with each frame as soon as it lies there, on a thread of its own
     hear: does on that thread what `listen` does, which it is where None
 
     Raises InputError where no frame can be decoded or one is beyond the limits, OutputError where frames can't be
@@ -80,16 +84,17 @@ def watch(eye: Eye, events: Iterator[Picture | Damage], report: Report) -> tuple
     """Show the picture to `eye`; returns what is damaged. Raises what `events` does."""
     damage, told_at, duration_s = list[Damage](), 0.0, eye.video.duration_s
     large = eye.video.coded_width * eye.video.coded_height >= _LARGE_AREA
-    for event in ahead(events) if large else events:
-        if isinstance(event, Picture):
-            eye.push(event)
-            if time.monotonic() - told_at > _REPORT_EVERY_S:
-                told_at = time.monotonic()
-                report(Progress("scan", min(1.0, event.time_s / duration_s), "looking for scenes"))
-        else:
-            damage.append(event)
-            if event.kind == "video":
-                eye.lose()
+    with eye.writing():
+        for event in ahead(events) if large else events:
+            if isinstance(event, Picture):
+                eye.push(event)
+                if time.monotonic() - told_at > _REPORT_EVERY_S:
+                    told_at = time.monotonic()
+                    report(Progress("scan", min(1.0, event.time_s / duration_s), "looking for scenes"))
+            else:
+                damage.append(event)
+                if event.kind == "video":
+                    eye.lose()
     return tuple(damage)
 
 
@@ -192,7 +197,7 @@ class Seen:
 
 
 class Eye(Seen):
-    """Shows each frame to the cut finder and the picture meter, and puts some aside."""
+    """Shows each frame to the cut finder and the picture meter, and puts some aside while it is `writing`."""
 
     def __init__(self, video: VideoInfo, settings: Settings, frame_dir: Path,
                  tell: Callable[[SampledFrame], object] = lambda _: None, cuts: CutFinder | None = None) -> None:
@@ -201,6 +206,18 @@ class Eye(Seen):
         self._size = _small_size(video)
         self._lost = False
         self._next_sample_s, self._measured_s = 0.0, -math.inf
+        self._unwritten = deque[Future[None]]()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Frames that are put aside are made and written on a thread of their own, and lie there when the block ends.
+
+        Raises OutputError where they can't be written.
+        """
+        with ThreadPoolExecutor(1, "frames") as self._writer:
+            yield
+            while self._unwritten:
+                self._unwritten.popleft().result()
 
     def push(self, picture: Picture) -> None:
         """Take the next frame."""
@@ -249,18 +266,23 @@ class Eye(Seen):
                 stop.cancel()
 
     def _sample(self, picture: Picture) -> None:
-        """Put a frame aside, as a viewer sees it."""
+        """Put a frame aside; wait where many are still to be written."""
         step_s = 1 / self._settings.sample_fps
         self._next_sample_s = (math.floor(picture.time_s / step_s + 1e-6) + 1) * step_s
+        self.frames.append(SampledFrame(picture.time_s, self._frame_dir / f"{round(picture.time_s * 1000):09d}.jpg"))
+        if len(self._unwritten) >= _MOST_UNWRITTEN:
+            self._unwritten.popleft().result()
+        self._unwritten.append(self._writer.submit(self._write, picture, self.frames[-1]))
+
+    def _write(self, picture: Picture, frame: SampledFrame) -> None:
+        """Write a frame, as a viewer sees it."""
         image = shown_bgr(picture.frame, self.video, self._settings.sample_side)
-        path = self._frame_dir / f"{round(picture.time_s * 1000):09d}.jpg"
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         try:
-            path.write_bytes(data.tobytes())
+            frame.path.write_bytes(data.tobytes())
         except OSError as error:
-            raise disk_error(error, path.parent) from error
-        self.frames.append(SampledFrame(picture.time_s, path))
-        self._tell(self.frames[-1])
+            raise disk_error(error, frame.path.parent) from error
+        self._tell(frame)
 
 
 def _small_size(video: VideoInfo) -> tuple[int, int]:

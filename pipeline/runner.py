@@ -23,10 +23,10 @@ from pipeline.cache import (
     waiting,
 )
 from pipeline.division import Part
-from pipeline.errors import Cancelled, ModelError, PlanError
+from pipeline.errors import ModelError, PlanError
 from pipeline.export import Material as ExportMaterial
 from pipeline.export import export
-from pipeline.media.files import check_writable, folder_name, sweep
+from pipeline.media.files import check_writable, folder_name, put_back, sweep
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
@@ -342,24 +342,21 @@ def _render(plan: Plan, video: VideoInfo, folder: Path, settings: Settings, cach
     timings = dict(plan.timings_s)
     spoken = _words(plan, video, settings, cache, timings, report, cancel)
     words = spoken.captions
-    with _timed(timings, "render"):
-        order = Order(video, plan, words if captions.are_burned(settings) else (), folder / REEL_NAME, settings,
-                      cache.clips)
-        reel = render_reel(order, report, cancel)
-    reel = replace(reel, warnings=(*spoken.warnings, *reel.warnings))
-    # What an earlier render said of the words need no longer be true.
-    plan = replace(plan, warnings=tuple(warning for warning in plan.warnings if warning not in speech.NOTES))
-    plan = replace(plan, clips=tuple(placed.clip for placed in reel.placed), timings_s=timings,
-                   warnings=tuple(dict.fromkeys((*plan.warnings, *reel.warnings))))
-    plan = plan.with_notes(render=dict(reel.notes))
-    with _timed(timings, "export"):
-        try:
+    target = folder / REEL_NAME
+    # A reel without its plan is half of what was asked for, even if it was done the moment before.
+    with put_back(target):
+        with _timed(timings, "render"):
+            order = Order(video, plan, words if captions.are_burned(settings) else (), target, settings, cache.clips)
+            reel = render_reel(order, report, cancel)
+        reel = replace(reel, warnings=(*spoken.warnings, *reel.warnings))
+        # What an earlier render said of the words need no longer be true.
+        plan = replace(plan, warnings=tuple(warning for warning in plan.warnings if warning not in speech.NOTES))
+        plan = replace(plan, clips=tuple(placed.clip for placed in reel.placed), timings_s=timings,
+                       warnings=tuple(dict.fromkeys((*plan.warnings, *reel.warnings))))
+        plan = plan.with_notes(render=dict(reel.notes))
+        with _timed(timings, "export"):
             exported = export(settings.export, ExportMaterial(plan, video, reel, words, folder), report, cancel,
                               lambda name, material, token: export_beside(name, material, settings.limits, token))
-        except Cancelled:
-            # A reel without its plan is half of what was asked for.
-            reel.path.unlink(missing_ok=True)
-            raise
     plan.write(folder / FILE_NAME)
     return Result(plan, reel, exported)
 

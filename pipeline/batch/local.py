@@ -9,12 +9,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.batch.finding import find
 from pipeline.batch.summary import remembered, summaries
-from pipeline.batch.work import DUPLICATE, FAILED, Item, Outcome, failure, reel_of
+from pipeline.batch.work import Item, Outcome, failure, reel_of, settled
 from pipeline.cores import at_work, free_ram_bytes, usable_cores
 from pipeline.errors import Cancelled, SettingsError
 from pipeline.media.files import check_writable, write_whole
@@ -184,12 +184,8 @@ class _Batch:
                                   share=self.shares[number], progress=progress, outcome=outcome))
 
     def all_with(self, others: Sequence[Outcome]) -> tuple[Outcome, ...]:
-        """Every outcome; of a duplicate only where there is something that it is one of."""
-        made = {outcome.item.name for outcome in self.outcomes.values() if outcome.state != FAILED}
-        reels = {str(self.out / name) for name in made}
-        others = [replace(other, reel=None) if other.state == DUPLICATE and other.reel is not None
-                  and str(Path(other.reel).parent) not in reels else other for other in others]
-        return (*(self.outcomes[number] for number in sorted(self.outcomes)), *others)
+        """Every outcome, in the items' order."""
+        return settled([self.outcomes[number] for number in sorted(self.outcomes)], others)
 
 
 def _weight(item: Item) -> int:

@@ -34,6 +34,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
 _WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "hf", "r2"})
 # What stores say of a file that changes when its bytes do.
 _MARKS = ("ETag", "etag", "md5Hash", "blob_id", "mtime", "LastModified", "last_modified", "created")
+# Those that are made of the bytes alone.
+_DIGESTS = ("ETag", "md5Hash", "blob_id")
 # Errors that another try doesn't mend.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, NotImplementedError)
 _AGAIN_S = 0.5
@@ -52,12 +54,14 @@ class Found:
     name: its place in the folder, with slashes
     size_bytes: its length
     mark: what changes when the file does, as far as the store tells
+    digest: the same for files of the same bytes alone; empty where the store tells none
     """
 
     url: str
     name: str
     size_bytes: int
     mark: str
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,8 +339,12 @@ def _found(place: Place, root: str, at: str, facts: dict[str, Any]) -> Found:
     name = at.rpartition("/")[2] if at == root else at[len(root):].strip("/")
     below, local = place if at == root else place.child(*name.split("/")), place.local
     url = below.url if local is None else str(below.local)
-    mark = next((str(facts[key]) for key in _MARKS if facts.get(key)), "")
-    return Found(url, name, int(facts.get("size") or 0), mark)
+    return Found(url, name, int(facts.get("size") or 0), _first(facts, _MARKS), _first(facts, _DIGESTS))
+
+
+def _first(facts: dict[str, Any], keys: Sequence[str]) -> str:
+    """The first of some facts that there is."""
+    return next((str(facts[key]) for key in keys if facts.get(key)), "")
 
 
 def _said(error: BaseException) -> str:

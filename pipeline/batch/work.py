@@ -204,6 +204,14 @@ def _made(item: Item, video: Path, out: Path, settings: Settings, report: Report
     return outcome_of(item, DONE, plan, reel.path, reel.duration_s, tuple(str(path) for path in result.exports))
 
 
+def settled(outcomes: Sequence[Outcome], others: Sequence[Outcome]) -> tuple[Outcome, ...]:
+    """All outcomes, `others` without those of which nothing came: a duplicate has a reel where the other has one; pure.
+    """
+    reels = {Path(outcome.reel) for outcome in outcomes if outcome.reel and outcome.state != FAILED}
+    return (*outcomes, *(replace(other, reel=None) if other.reel and Path(other.reel) not in reels else other
+                         for other in others))
+
+
 def outcome_of(item: Item, state: str, plan: Plan, reel: Path, reel_s: float, exports: Sequence[str]) -> Outcome:
     """What there is to tell of a reel that is there."""
     outcome = Outcome(item, state, reel=str(reel), video_s=plan.video.duration_s or 0.0, reel_s=reel_s,

@@ -207,7 +207,7 @@ def test_a_full_disk(tmp_path: Path, video: Path) -> None:
 
 
 def test_ctrl_c_cancels_cleanly(tmp_path: Path) -> None:
-    video = story(tmp_path / "long.mp4", loud=range(8, 12), shots=25, size=(480, 270))
+    video = story(tmp_path / "long.mp4", loud=range(8, 12), shots=16, size=(480, 270))
     for wait_for in ("scan", "render"):
         child = subprocess.Popen(command("reel", video, "-o", tmp_path / "out", "--json", "--scorer", "signals",
                                          "--target", "60", "--no-cache"),

@@ -96,6 +96,12 @@ def story(path: Path, *, loud: range, shots: int = 8, shot_s: int = 4, size: tup
     return write_video(path, draw, shots * per_shot, fps=fps, sound=sound, options=options)
 
 
+def with_other_bytes(source: Path, target: Path, number: int) -> Path:
+    """The same MP4 in all that is shown, and another file for each number: a box at its end says nothing else."""
+    target.write_bytes(source.read_bytes() + struct.pack(">I4sI", 12, b"free", number))
+    return target
+
+
 def to_av1(source: Path, target: Path) -> Path:
     """The same picture in AV1, by a process of its own.
 

@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.making import story, textured, write_video
+from tests.making import story, textured, with_other_bytes, write_video
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -121,8 +120,7 @@ def test_any_name_will_do(tmp_path: Path, video: Path) -> None:
              "[bold]x[b].mp4", "-y.mp4")
     odd = [tmp_path / name for name in names]
     for number, path in enumerate(odd):
-        # A box that says nothing, so that none is the same as another.
-        path.write_bytes(video.read_bytes() + struct.pack(">I4sI", 12, b"free", number))
+        with_other_bytes(video, path, number)
     done = run("reel", *odd, "-o", tmp_path / "out", "--target", "5", "--scorer", "signals", errors="backslashreplace")
     assert done.returncode == 0, done.stderr
     for path in odd:

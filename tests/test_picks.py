@@ -107,9 +107,9 @@ def test_half_an_hour_without_a_cut(tmp_path: Path) -> None:
 def test_three_thousand_cuts(tmp_path: Path) -> None:
     """Ten seconds of calm in a video that cuts every third of a second."""
     pictures = [textured(seed, 64, 36) for seed in range(40)]
-    fps, seconds = 12.0, 1010.0
+    fps, seconds = 18.0, 1010.0
     path = write_video(tmp_path / "flicker.mp4",
-                       lambda i: pictures[0] if 500 <= i / fps < 510 else pictures[i // 4 % 39 + 1],
+                       lambda i: pictures[0] if 500 <= i / fps < 510 else pictures[i // 6 % 39 + 1],
                        round(seconds * fps), fps=fps)
     plan = choose(analyse(path, settings(tmp_path)), settings(tmp_path, 12))
     assert len(plan.scenes) > 2900 and 9 <= plan.duration_s <= 12.001

@@ -11,7 +11,7 @@ By turns, in one run:
   warm      ours again, as a page or a second video of a run gets it: with a decoder that waits for work
 
 Cuts are compared with the command's: one of ours and one of theirs are the same within two frames, each counted once.
-The generated video fades through black twice a minute, which ours counts as the end of a scene and detect-adaptive does
+The generated video fades through black once a minute, which ours counts as the end of a scene and detect-adaptive does
 not. The clip is measured as it is, and over and over at 1080p.
 """
 

@@ -22,7 +22,8 @@ from pipeline.media.probe import probe
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import CancelToken, silent
-from pipeline.rendering import Order, render_reel
+from pipeline.rendering.order import Order
+from pipeline.rendering.reel import render_reel
 from pipeline.settings import RENDERS, Settings
 from pipeline.types import Clip, Reel, VideoInfo
 

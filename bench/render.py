@@ -3,8 +3,8 @@
     python -m bench.render                       # two minutes of generated 1080p video
     python -m bench.render --video match.mp4 --runs 3
 
-Every way makes a reel of the same five clips of 5 to 7 s. Ours are measured as `pipeline.rendering.render_reel`, with
-the video measured beforehand, as it is when a page or a run gets to rendering:
+Every way makes a reel of the same five clips of 5 to 7 s. Ours are measured as `rendering.reel.render_reel`, with the
+video measured beforehand, as it is when a page or a run gets to rendering:
 
   moviepy   subclips, concatenate_videoclips and write_videofile, with libx264 (veryfast) and AAC
   graph     one ffmpeg, as such graphs are mostly written: trim, atrim and concat over the whole file, libx264
@@ -31,7 +31,8 @@ from pipeline.media.probe import probe
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import CancelToken, silent
-from pipeline.rendering import Order, render_reel
+from pipeline.rendering.order import Order
+from pipeline.rendering.reel import render_reel
 from pipeline.settings import Settings
 from pipeline.types import Clip, VideoInfo
 

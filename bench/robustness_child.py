@@ -14,7 +14,8 @@ from pipeline import CancelToken, InputError, Limits, Settings, SmolReelError, s
 from pipeline.cache import load_scan
 from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import silent
-from pipeline.rendering import Order, render_reel
+from pipeline.rendering.order import Order
+from pipeline.rendering.reel import render_reel
 from pipeline.types import Clip, VideoInfo
 
 SETTINGS = Settings(preset="ultrafast", limits=Limits(stall_s=15, memory_mb=4096))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pipeline.media.seeking import safe_seeks
 from pipeline.progress import CancelToken
 from pipeline.types import VideoInfo
 
@@ -53,6 +52,9 @@ def divide(video: VideoInfo, part_s: float, cancel: CancelToken) -> tuple[Part, 
 
     Raises what `safe_seeks` raises.
     """
+    # Brings the decoders, which whoever only speaks of parts needn't wait for.
+    from pipeline.media.seeking import safe_seeks
+
     whole = (Part(0, None, None),)
     if video.fps < _LEAST_FPS:
         return whole

@@ -30,7 +30,7 @@ from pipeline.media.files import check_writable, folder_name, put_back, sweep
 from pipeline.plan import FILE_NAME, Plan, PlanVideo
 from pipeline.pool import Material
 from pipeline.progress import CancelToken, Progress, Report, silent
-from pipeline.rendering import Order
+from pipeline.rendering.order import Order
 from pipeline.sandbox import check_settings, probe
 from pipeline.sandbox import export as export_beside
 from pipeline.sandbox import render as render_reel

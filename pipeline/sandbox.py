@@ -32,15 +32,15 @@ from pipeline.division import Part
 from pipeline.errors import Cancelled, FFmpegError, InputError, SmolReelError
 from pipeline.media.files import disk_error, sweep, working_file
 from pipeline.media.limits import for_encoding, needs_memory
-from pipeline.media.opening import check_readable
 from pipeline.media.process import NO_MEMORY, PythonChild
+from pipeline.media.readable import check_readable
 from pipeline.progress import CancelToken, Progress, Report, silent
 from pipeline.settings import Limits, Settings
 from pipeline.types import Glance, Reel, SampledFrame, VideoInfo
 
 if TYPE_CHECKING:
     from pipeline.export import Material
-    from pipeline.rendering import Order
+    from pipeline.rendering.order import Order
 
 T = TypeVar("T")
 
@@ -177,7 +177,7 @@ def sound(video: VideoInfo, start_s: float, end_s: float, sample_rate: int, limi
 
 
 def check_settings(settings: Settings) -> None:
-    """As `pipeline.rendering.check_settings`, in a process beside where there is a file to look at."""
+    """As `pipeline.rendering.reel.check_settings`, in a process beside where there is a file to look at."""
     style = settings.style
     if style.font or (settings.render == "styled" and style.music):
         subject = Path(style.music or style.font or "").name
@@ -186,8 +186,8 @@ def check_settings(settings: Settings) -> None:
 
 
 def render(order: Order, report: Report, cancel: CancelToken) -> Reel:
-    """As `pipeline.rendering.render_reel`, in a process beside; raises InputError, too, where decoding crashes, hangs
-    or takes too much memory. Nothing half-made is left.
+    """As `pipeline.rendering.reel.render_reel`, in a process beside; raises InputError, too, where decoding crashes,
+    hangs or takes too much memory. Nothing half-made is left.
     """
     video, subject = order.video, order.video.path.name
     limits = for_encoding(order.settings.limits, video.coded_width * video.coded_height)
@@ -197,7 +197,7 @@ def render(order: Order, report: Report, cancel: CancelToken) -> Reel:
 
 
 def export(name: str, material: Material, limits: Limits, cancel: CancelToken) -> tuple[Path, ...]:
-    """Write one kind of file, as `pipeline.export.EXPORTERS` do, in a process beside; raises as `render` does."""
+    """Write one kind of file, as `pipeline.export.kinds.EXPORTERS` do, in a process beside; raises as `render` does."""
     reel, subject = material.reel, material.reel.path.name
     limits = for_encoding(limits, reel.width * reel.height)
     found = _ask({"do": "export", "name": name, "material": wire.to_json(material), "limits": asdict(limits)}, limits,

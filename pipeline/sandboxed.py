@@ -42,7 +42,8 @@ _LONG_S = 20.0
 _NEEDS = {"probe": (), "still": (), "sound": ("pipeline.media.sound",), "glance": ("pipeline.glance",),
           "scan": ("pipeline.scan",), "divide": (), "look": ("pipeline.partfiles",),
           "listen": ("pipeline.partfiles",), "join": ("pipeline.partfiles",),
-          "check": ("pipeline.rendering",), "render": ("pipeline.rendering",), "export": ("pipeline.export",)}
+          "check": ("pipeline.rendering.reel",), "render": ("pipeline.rendering.reel",),
+          "export": ("pipeline.export.kinds",)}
 _ALL = tuple(module for needed in _NEEDS.values() for module in needed)
 
 
@@ -319,13 +320,14 @@ def _sound(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Can
 
 
 def _check(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
-    from pipeline.rendering import check_settings
+    from pipeline.rendering.reel import check_settings
 
     check_settings(wire.from_json(Settings, request["settings"], checked=False))
 
 
 def _render(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
-    from pipeline.rendering import Order, render_reel
+    from pipeline.rendering.order import Order
+    from pipeline.rendering.reel import render_reel
 
     def report(progress: Progress) -> None:
         voice.say(progress=[progress.stage, progress.fraction, progress.message])
@@ -335,7 +337,8 @@ def _render(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Ca
 
 
 def _export(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
-    from pipeline.export import EXPORTERS, Material
+    from pipeline.export import Material
+    from pipeline.export.kinds import EXPORTERS
 
     material = wire.from_json(Material, request["material"], checked=False)
     return wire.to_json(list(EXPORTERS[request["name"]](material, token)))

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from pipeline.media.probe import probe
 from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import CancelToken, silent
-from pipeline.rendering import Order, render_reel
+from pipeline.rendering.order import Order
+from pipeline.rendering.reel import render_reel
 from pipeline.settings import Settings
 from pipeline.types import Clip, Reel, VideoInfo
 

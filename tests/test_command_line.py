@@ -158,7 +158,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, video: Path) -> None:
         if folder.owner() == "root" and os.getuid() == 0 and str(folder).startswith("/tmp/"):
             folder.chmod(0o755)
     video.chmod(0)
-    code = ("import os, sys\nfrom pathlib import Path\nfrom pipeline.media.opening import check_readable\n"
+    code = ("import os, sys\nfrom pathlib import Path\nfrom pipeline.media.readable import check_readable\n"
             f"if os.getuid() == 0: os.setgid({nobody}); os.setuid({nobody})\n"
             "try: check_readable(Path(sys.argv[1]), 'x')\n"
             "except Exception as error: print(error)\n")

@@ -19,13 +19,14 @@ from pipeline.errors import Cancelled, FFmpegError, InputError, SettingsError
 from pipeline.media.probe import probe
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken, Progress, silent
-from pipeline.rendering import blend, encode, render_reel
+from pipeline.rendering import blend, encode
 from pipeline.rendering.encode import clip_jobs, encode_clip
 from pipeline.rendering.encoders import Encoder
 from pipeline.rendering.follow import Piece
 from pipeline.rendering.framing import Window, from_later
 from pipeline.rendering.overlays import Overlay
 from pipeline.rendering.parts import in_parts, part_of
+from pipeline.rendering.reel import render_reel
 from pipeline.sandbox import close_idle
 from pipeline.selection import budget_s, select
 from pipeline.settings import Settings, Style

@@ -15,9 +15,9 @@ from pipeline.errors import InputError, SettingsError
 from pipeline.media.probe import probe
 from pipeline.plan import Plan
 from pipeline.progress import CancelToken, silent
-from pipeline.rendering import render_reel
 from pipeline.rendering.checking import Expected, check_reel
 from pipeline.rendering.order import Unsuitable
+from pipeline.rendering.reel import render_reel
 from pipeline.settings import Settings
 from pipeline.types import Caption, Clip, Reel
 from tests.making import RATE, textured, tone, write_video

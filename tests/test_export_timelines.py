@@ -340,7 +340,7 @@ def test_a_table_that_is_not_ascii_says_so_to_excel(tmp_path: Path) -> None:
 
 
 def test_settings_know_every_export() -> None:
-    from pipeline.export import EXPORTERS
+    from pipeline.export.kinds import EXPORTERS
     from pipeline.settings import EXPORTS
 
     assert tuple(EXPORTERS) == EXPORTS and Settings(export=EXPORTS).export == EXPORTS

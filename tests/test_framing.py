@@ -19,11 +19,12 @@ from pipeline.media.probe import probe
 from pipeline.media.process import ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import CancelToken, silent
-from pipeline.rendering import Order, render_reel
 from pipeline.rendering.encode import clip_jobs
 from pipeline.rendering.follow import Piece, position
 from pipeline.rendering.framing import Bars, Window, canvas, expression, frame_of, keeps_shape
 from pipeline.rendering.graph import clip_args, slot_at
+from pipeline.rendering.order import Order
+from pipeline.rendering.reel import render_reel
 from pipeline.runner import Analysis, choose
 from pipeline.scan import scan
 from pipeline.settings import ASPECTS, Settings

@@ -12,10 +12,10 @@ import pytest
 
 from pipeline.media.probe import probe
 from pipeline.progress import CancelToken, silent
-from pipeline.rendering import render_reel
 from pipeline.rendering.encode import clip_jobs, clip_key
 from pipeline.rendering.graph import clip_args
 from pipeline.rendering.overlays import Overlay, within
+from pipeline.rendering.reel import render_reel
 from pipeline.settings import Settings
 from pipeline.types import Caption, Clip, Reel
 from tests.making import write_video

@@ -11,10 +11,11 @@ import av
 import pytest
 
 from pipeline.errors import FFmpegError, InputError
-from pipeline.media import opening
-from pipeline.media.opening import INPUT_OPTIONS, SOUND_OPTIONS, check_readable, open_media
+from pipeline.media import opening, readable
+from pipeline.media.opening import INPUT_OPTIONS, SOUND_OPTIONS, open_media
 from pipeline.media.probe import probe
 from pipeline.media.process import input_url, run_ffmpeg
+from pipeline.media.readable import check_readable
 from pipeline.media.references import refuse_references
 from pipeline.progress import CancelToken
 from tests.making import opened_in, replace_box, silent_server, textured, tone, write_video
@@ -152,7 +153,7 @@ def test_ffmpeg_follows_no_track_into_another_file(tmp_path: Path) -> None:
 def test_without_the_check_nothing_is_followed_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_canary(tmp_path)
     video = referring(tmp_path / "a.mov", alias("canary.mp4"))
-    monkeypatch.setattr(opening, "refuse_references", lambda *_: None)
+    monkeypatch.setattr(readable, "refuse_references", lambda *_: None)
     with opened_in(tmp_path) as names, suppress(InputError):
         probe(video)
     assert names == {"a.mov"}

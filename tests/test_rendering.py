@@ -14,8 +14,9 @@ from pipeline.media.probe import probe
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.media.seeking import safe_seeks
 from pipeline.progress import CancelToken, Progress
-from pipeline.rendering import encode, render_reel
+from pipeline.rendering import encode
 from pipeline.rendering.encode import clip_jobs
+from pipeline.rendering.reel import render_reel
 from pipeline.settings import Settings
 from pipeline.types import Clip
 from tests.numbered import (

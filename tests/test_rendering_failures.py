@@ -14,11 +14,12 @@ from pipeline.errors import Cancelled, FFmpegError, InputError, OutputError, Pla
 from pipeline.media.probe import probe
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken, Progress, silent
-from pipeline.rendering import join, render_reel
+from pipeline.rendering import join
 from pipeline.rendering.graph import (
     clip_args,
     join_args,
 )
+from pipeline.rendering.reel import render_reel
 from pipeline.settings import Settings
 from pipeline.types import Clip
 from tests.making import silent_server

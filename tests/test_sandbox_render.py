@@ -18,13 +18,15 @@ import pytest
 
 from pipeline import Cancelled, CancelToken, InputError, Limits, OutputError, Progress, Settings, make_reel, sandbox
 from pipeline.errors import FFmpegError, PlanError, SettingsError
-from pipeline.export import EXPORTERS, Material
+from pipeline.export import Material
+from pipeline.export.kinds import EXPORTERS
 from pipeline.media import process
 from pipeline.media.process import PythonChild
 from pipeline.media.sound import read_sound
 from pipeline.plan import Plan, PlanVideo
 from pipeline.progress import silent
-from pipeline.rendering import Order, render_reel
+from pipeline.rendering.order import Order
+from pipeline.rendering.reel import render_reel
 from pipeline.settings import EXPORTS, Style
 from pipeline.types import Clip
 from tests.making import story

@@ -13,8 +13,8 @@ import pytest
 from pipeline.media.h264 import read_avcc
 from pipeline.media.probe import probe
 from pipeline.progress import CancelToken, silent
-from pipeline.rendering import render_reel
 from pipeline.rendering.order import Unsuitable
+from pipeline.rendering.reel import render_reel
 from pipeline.rendering.splice import splice_reel
 from pipeline.settings import Settings
 from pipeline.types import Clip, Reel, Scene

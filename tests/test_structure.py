@@ -81,8 +81,9 @@ def test_the_core_prints_nothing() -> None:
 
 
 def test_importing_the_core_is_light() -> None:
+    # Decoders are for the processes beside.
     heavy = ("torch", "transformers", "faster_whisper", "ctranslate2", "onnxruntime", "gradio", "pandas", "rich",
-             "typer")
+             "typer", "av", "cv2", "scenedetect", "moviepy", "fsspec")
     code = f"import sys, pipeline.runner; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import Settings, wire
 from pipeline.export import Material
-from pipeline.rendering import Order
+from pipeline.rendering.order import Order
 from pipeline.settings import Limits, Style
 from pipeline.types import Caption, Clip, Glance, HeaderClaims, Interval, Placed, Reel, VideoInfo
 from tests.test_plan import a_plan

@@ -14,16 +14,14 @@ from urllib.parse import quote
 
 from pipeline.batch.storage import is_url
 from pipeline.batch.work import DONE, DUPLICATE, FAILED, SKIPPED, Outcome
-from pipeline.export import page
-from pipeline.export.page import document, escaped
-from pipeline.export.table import cell
-from pipeline.export.words import clock, shortened, title
+from pipeline.export.document import STYLE, document, escaped
+from pipeline.export.words import cell, clock, shortened, title
 from pipeline.plan import FILE_NAME
 
 PAGE, TABLE = "summary.html", "summary.csv"
 COLUMNS = ("video", "source", "state", "message", "reel", "plan", "video_s", "reel_s", "clips", "top_moments",
            "exports", "warnings", "took_s")
-_STYLES = (Path(page.__file__).with_name("page.css"), Path(__file__).with_name("summary.css"))
+_STYLES = (STYLE, Path(__file__).with_name("summary.css"))
 # A page with more pictures than those of so many videos would no longer open at once.
 _MOST_PICTURED = 600
 

@@ -25,7 +25,7 @@ from pipeline.errors import Cancelled, InputError
 from pipeline.media.files import disk_error, working_folder
 from pipeline.plan import FILE_NAME, Plan
 from pipeline.progress import CancelToken, silent
-from pipeline.rendering import check_settings
+from pipeline.rendering.reel import check_settings
 from pipeline.runner import REEL_NAME, analyse, choose, remake, scan
 from pipeline.sandbox import divide, probe
 from pipeline.settings import Settings

@@ -5,21 +5,20 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from pipeline.export.document import STYLE, document, escaped
 from pipeline.export.material import Material
 from pipeline.export.pictures import Picture, jpeg, pictures_at
 from pipeline.export.placing import Window, windows
-from pipeline.export.words import clock, one_line, title
+from pipeline.export.words import clock, title
 from pipeline.media.files import write_whole
 from pipeline.plan import Plan
 from pipeline.progress import CancelToken
 from pipeline.types import Clip, ScoredSegment
 
 FILE_NAME = "reel.html"
-_STYLE = Path(__file__).with_name("page.css")
 _THUMB_SIDE, _POSTER_SIDE = 320, 960
 # Where in a clip its three pictures are taken, as shares of its length.
 _MOMENTS = (0.08, 0.5, 0.92)
@@ -66,7 +65,7 @@ def page(material: Material, shown: Sequence[Window], thumbs: Sequence[Picture],
     reel = escaped(quote(material.reel.path.name))
     cards = "\n".join(_card(window, number, thumbs[3 * number - 3:3 * number], reel, material.plan)
                       for number, window in enumerate(shown, start=1))
-    return document(f"{name}: highlights", _STYLE.read_text(encoding="utf-8"), f"""<main>
+    return document(f"{name}: highlights", STYLE.read_text(encoding="utf-8"), f"""<main>
 <header>
 <h1>{name}</h1>
 <p class="facts quiet">{_facts(material)}</p>
@@ -83,25 +82,6 @@ def page(material: Material, shown: Sequence[Window], thumbs: Sequence[Picture],
 </main>
 <script>{_SCRIPT}</script>
 """)
-
-
-def document(title: str, style: str, body: str) -> str:
-    """A page that needs nothing from anywhere else; all three are HTML or CSS already."""
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="SmolReel">
-<title>{title}</title>
-<link rel="icon" href="data:,">
-<style>
-{style}</style>
-</head>
-<body>
-{body}</body>
-</html>
-"""
 
 
 def _facts(material: Material) -> str:
@@ -228,8 +208,3 @@ def _notes(plan: Plan) -> str:
 def _data_uri(picture: Picture) -> str:
     """A picture that stands in the page itself."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg(picture)).decode()}"
-
-
-def escaped(text: str) -> str:
-    """A text as it may stand in the page or between quotes in a tag."""
-    return escape(one_line(text))

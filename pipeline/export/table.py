@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.export.material import Material
 from pipeline.export.timecode import to_timecode
 from pipeline.export.timeline import Timeline, timeline_of
-from pipeline.export.words import lines_of
+from pipeline.export.words import cell
 from pipeline.media.files import write_whole
 from pipeline.progress import CancelToken
 from pipeline.types import Placed
@@ -18,8 +18,6 @@ from pipeline.types import Placed
 FILE_NAME = "reel.csv"
 COLUMNS = ("number", "source_in_s", "source_out_s", "source_in", "source_out", "reel_in_s", "reel_out_s", "reel_in",
            "reel_out", "score", "description", "reason")
-# What spreadsheets take for the start of a formula, which could do anything on the machine of who opens the table.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def export_csv(material: Material, cancel: CancelToken) -> Sequence[Path]:
@@ -55,9 +53,3 @@ def csv_text(timeline: Timeline, placed: Sequence[Placed]) -> str:
             code(round(place.end_s * rate)), "" if clip.score is None else f"{clip.score:.3f}",
             cell(clip.description), cell(clip.reason)])
     return out.getvalue()
-
-
-def cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: an apostrophe in front makes it text."""
-    text = "\n".join(lines_of(text))
-    return f"'{text}" if text.startswith(_FORMULA) else text

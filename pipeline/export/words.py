@@ -11,6 +11,8 @@ from pipeline.types import Clip
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _ELLIPSIS = "\u2026"
+# What spreadsheets take for the start of a formula, which could do anything on the machine of who opens the table.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _PLAIN = {ord(fancy): plain for fancy, plain in (
     ("\u2018", "'"), ("\u2019", "'"), ("\u201c", '"'), ("\u201d", '"'), ("\u2013", "-"), ("\u2014", "-"),
     (_ELLIPSIS, "..."), ("\u00df", "ss"), ("\u00d7", "x"))}
@@ -56,3 +58,9 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{start}:{tenths // 10:02d}.{tenths % 10}"
+
+
+def cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: an apostrophe in front makes it text."""
+    text = "\n".join(lines_of(text))
+    return f"'{text}" if text.startswith(_FORMULA) else text

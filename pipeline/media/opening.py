@@ -14,7 +14,7 @@ import av.stream
 from av.stream import Discard
 
 from pipeline.errors import InputError
-from pipeline.media.references import refuse_references
+from pipeline.media.readable import AN, check_readable
 
 # Demuxers of real media containers. Playlists, concat scripts, image sequences and devices are left out on purpose:
 # they name other files, which a video from a stranger must not make us read.
@@ -36,26 +36,7 @@ INPUT_OPTIONS = {
 
 SOUND_OPTIONS = INPUT_OPTIONS | {"format_whitelist": ",".join(SOUND_FORMATS)}
 
-_AN = {"video": "a video", "audio": "an audio"}
 _SNIFF_BYTES = 1 << 20
-
-
-def check_readable(path: Path, subject: str, kind: str = "video") -> None:
-    """Raise InputError where `path` is no file that can be read, before any decoder sees it."""
-    try:
-        if path.is_dir():
-            raise InputError(f"is a directory; name {_AN[kind]} file in it", subject)
-        if not path.exists():
-            raise InputError("no such file; check the name", subject)
-        if not path.is_file():
-            raise InputError("is no regular file; copy it to disk first", subject)
-        if path.stat().st_size == 0:
-            raise InputError("is empty (0 bytes); copy it again", subject)
-        refuse_references(path, subject)
-    except PermissionError as error:
-        raise InputError("may not be read; change its permissions", subject) from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"can't be read ({_reason(error)}); check the name and the disk", subject) from error
 
 
 @contextmanager
@@ -101,9 +82,9 @@ def _why_not(path: Path, error: av.error.FFmpegError, kind: str) -> str:
         return "is encrypted; SmolReel needs an unprotected copy"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith((b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]")):
-        return f"is a playlist, not {_AN[kind]} file; give the {kind} file itself"
+        return f"is a playlist, not {AN[kind]} file; give the {kind} file itself"
     if b"\0" not in head[:4096]:
-        return f"is a text file, not {_AN[kind]} file, whatever its name says; give {_AN[kind]} file"
+        return f"is a text file, not {AN[kind]} file, whatever its name says; give {AN[kind]} file"
     return (f"is no {kind} that can be read ({error.strerror or 'unknown format'}); "
             f"if a player can open it, save it again as {'MP4' if kind == 'video' else 'MP3'}")
 
@@ -114,8 +95,3 @@ def _ends(path: Path) -> tuple[bytes, bytes]:
         head = file.read(_SNIFF_BYTES)
         file.seek(max(0, path.stat().st_size - _SNIFF_BYTES))
         return head, file.read()
-
-
-def _reason(error: Exception) -> str:
-    """The short text of an OS error."""
-    return getattr(error, "strerror", None) or str(error)

@@ -22,7 +22,8 @@ from av.buffer import Buffer
 from pipeline.errors import InputError
 from pipeline.media.files import digest_of
 from pipeline.media.limits import check_pace, check_picture, check_streams
-from pipeline.media.opening import check_readable, demux, open_media
+from pipeline.media.opening import demux, open_media
+from pipeline.media.readable import check_readable
 from pipeline.progress import CancelToken, LinkedToken
 from pipeline.settings import Limits
 from pipeline.types import HeaderClaims, VideoInfo

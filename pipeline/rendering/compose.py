@@ -60,7 +60,7 @@ class Piece:
 
 
 def compose_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
-    """Render a plan in style; as `rendering.render_reel`, and SettingsError where the style's font can't be had.
+    """Render a plan in style; as `reel.render_reel`, and SettingsError where the style's font can't be had.
 
     The reel is made in pieces: what of each clip stands alone, which ffmpeg encodes, each crossfade and the closing
     card, which MoviePy composes. Each is kept, so that another text or clip renders what it touches, and memory

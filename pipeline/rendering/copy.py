@@ -37,7 +37,7 @@ CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv")
 
 
 def copy_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
-    """Copy every clip's packets to one MP4; as `rendering.render_reel`.
+    """Copy every clip's packets to one MP4; as `reel.render_reel`.
 
     Clips start at keyframes, so their bounds can move by up to `Settings.copy_tolerance_s`; they never grow. The
     result has been checked. Raises Unsuitable where a clip can't be copied, or the codecs don't play everywhere.

@@ -68,7 +68,7 @@ class Encoded:
 
 
 def encode_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
-    """Encode every clip that isn't there from an earlier render, and join them; as `rendering.render_reel`."""
+    """Encode every clip that isn't there from an earlier render, and join them; as `reel.render_reel`."""
     video, clips, settings = order.video, order.plan.clips, order.settings
     choice = choose_encoder(settings, cancel)
     jobs = clip_jobs(video, clips, settings, choice.encoder, order.plan)

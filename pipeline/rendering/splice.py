@@ -43,7 +43,7 @@ _SNAP_FRAMES = 1.6
 
 
 def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
-    """Copy what can be copied and encode the rest; as `rendering.render_reel`.
+    """Copy what can be copied and encode the rest; as `reel.render_reel`.
 
     The encoded edges have parameter sets of their own beside the source's, so that both stand in one stream. The
     result has been decoded to its end; where earlier renders left every clip behind, which were, at the seams. Who

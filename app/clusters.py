@@ -20,16 +20,11 @@ def make_all(sources: Sequence[str], out: str, settings: Settings, cluster: Clus
     Raises what `reels_on_cluster` and `find_at` raise.
     """
     with console.running(sources[0]):
-        out = str(Place(out).local or out)
+        out = Place(out).full
         found = find_at(sources, out, settings, cancel, cluster.stall_s,
                         lambda message: console.progress(Progress("batch", 0.0, message)))
-        if found.items:
-            outcomes = reels_on_cluster(found.items, out, settings, cluster, console.outcome, console.progress, cancel,
-                                        found.others)
-        else:
-            outcomes = list(found.others)
-            for outcome in outcomes:
-                console.outcome(outcome)
+        outcomes = reels_on_cluster(found.items, out, settings, cluster, console.outcome, console.progress, cancel,
+                                    found.others)
     # Where there was no video at all, nothing was written.
     if found.items and len(outcomes) > 1:
         console.summary(outcomes, out.rstrip("/"))

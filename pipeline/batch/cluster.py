@@ -84,12 +84,17 @@ def reels_on_cluster(items: Sequence[Item], out: str, settings: Settings, cluste
     tell: given each outcome as it comes, on this thread
     others: what came of videos that need no work, for the summary
 
-    Returns the outcomes in the items' order, then `others`. Raises ClusterError where the cluster can't be used at
-    all, OutputError where `out` can't be written, Cancelled; what else goes wrong is an outcome.
+    Returns the outcomes in the items' order, then `others`; where there is no item, nothing is written. Raises
+    ClusterError where the cluster can't be used at all, OutputError where `out` can't be written, Cancelled; what else
+    goes wrong is an outcome.
     """
+    if not items:
+        for outcome in others:
+            tell(outcome)
+        return list(others)
     token = cancel or CancelToken()
     place = Place(out, cluster.stall_s)
-    out = out if place.local is None else str(place.local)
+    out = place.full
     store = cluster.store or place.child(FOLDER).url
     place.check_writable(token)
     own_cache = settings.cache_dir == Settings().cache_dir

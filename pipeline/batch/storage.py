@@ -84,6 +84,12 @@ class Place:
             return Path(self.url.split("://", 1)[1]).absolute()
         return None
 
+    @property
+    def full(self) -> str:
+        """Its absolute path, where it is one; its address elsewhere."""
+        local = self.local
+        return self.url if local is None else str(local)
+
     def child(self, *names: str) -> Place:
         """What is called so in it."""
         return Place("/".join([self.url.rstrip("/"), *names]), self.stall_s)
@@ -337,9 +343,8 @@ def _check_disk(target: Path, size_bytes: int) -> None:
 def _found(place: Place, root: str, at: str, facts: dict[str, Any]) -> Found:
     """What a listing says of a file, which may be the place itself."""
     name = at.rpartition("/")[2] if at == root else at[len(root):].strip("/")
-    below, local = place if at == root else place.child(*name.split("/")), place.local
-    url = below.url if local is None else str(below.local)
-    return Found(url, name, int(facts.get("size") or 0), _first(facts, _MARKS), _first(facts, _DIGESTS))
+    below = place if at == root else place.child(*name.split("/"))
+    return Found(below.full, name, int(facts.get("size") or 0), _first(facts, _MARKS), _first(facts, _DIGESTS))
 
 
 def _first(facts: dict[str, Any], keys: Sequence[str]) -> str:

@@ -11,11 +11,10 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.batch.addressed import find_at, items_of, named
-from pipeline.batch.finding import Found
-from pipeline.batch.storage import Found as File
+from pipeline.batch.addressed import find_at
+from pipeline.batch.finding import Found, names_of
 from pipeline.batch.storage import Place
-from pipeline.batch.work import DUPLICATE, FAILED, Item
+from pipeline.batch.work import DUPLICATE, FAILED
 from pipeline.errors import InputError
 from pipeline.progress import CancelToken
 from pipeline.settings import Settings
@@ -105,23 +104,20 @@ def test_paths_and_addresses_together(tmp_path: Path) -> None:
 
 
 def test_no_two_share_a_folder() -> None:
-    places = ["x.mp4", "X.mov", "w/y.mp4", "sub/x.mp4", "...mp4", "y/z.mp4", "y.mp4"]
-    names = [name.casefold() for name in named(places)]
-    assert len(set(names)) == len(places) and not [name for name in names if ".." in name.split("/")]
+    places = ["x.mp4", "X.mov", "w/y.mp4", "sub/x.mp4", "...mp4", "y/z.mp4", "y.mp4", "summary.csv.mp4"]
+    names = [name.casefold() for name in names_of([("s3://a", Path(place)) for place in places], ["w/Y"])]
+    assert len({*names, "w/y", "summary.csv"}) == len(places) + 2
+    assert not [name for name in names if ".." in name.split("/")]
     # Nor does one lie in what is another's.
     assert not [a for a in names for b in names if b.startswith(f"{a}/")]
 
 
 def test_several_sources_keep_apart() -> None:
-    def group(*sources: str) -> list[tuple[File, Item]]:
-        names = [source.rsplit("/", 1)[1] for source in sources]
-        return [(File(source, name, 4, ""), Item(source, name.split(".")[0], name))
-                for source, name in zip(sources, names, strict=True)]
-
-    first, second = group("s3://a/films/x.mp4", "s3://a/films/y.mp4"), group("s3://b/more/x.mp4", "s3://b/more/z.mp4")
-    alone = group("s3://c/x.mp4")
-    kept = items_of([first, second, alone, first], ["s3://a/films", "s3://b/more/", "s3://c/x.mp4", "s3://a/films"])
-    assert [item.name for _, item in kept] == ["films/x", "films/y", "more/x", "more/z", "x"]
-    kept = items_of([alone, alone[:], group("s3://d/x.mov")], ["s3://c/x.mp4"] * 3)
-    assert [item.name for _, item in kept] == ["x", "x-2"]
-    assert [item.name for _, item in items_of([alone], ["s3://c/x.mp4"], ["X"])] == ["x-2"]
+    films, more = (Place(f"memory://{uuid.uuid4().hex}/{name}") for name in ("films", "more"))
+    for place, names in ((films, ("x.mp4", "y.mp4")), (more, ("x.mp4", "z.mp4"))):
+        for name in names:
+            place.child(name).write(name.encode(), STILL)
+    alone = more.child("z.mp4").url
+    assert [(item.source, item.name) for item in found(films.url, alone, more.url, films.url).items] == [
+        (films.child("x.mp4").url, "x"), (films.child("y.mp4").url, "y"), (alone, "z"),
+        (more.child("x.mp4").url, "x-2")]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.batch.finding import VIDEO_ENDINGS, Found, duplicate, find
+from pipeline.batch.finding import VIDEO_ENDINGS, Found, duplicate, find, names_of
 from pipeline.batch.storage import Found as File
 from pipeline.batch.storage import Place
 from pipeline.batch.work import Item
 from pipeline.errors import InputError
-from pipeline.media.files import folder_name
 from pipeline.progress import CancelToken
 from pipeline.settings import Settings
 
@@ -31,13 +29,17 @@ def find_at(sources: Sequence[str], out: str, settings: Settings, cancel: Cancel
     """
     places = [Place(source, stall_s) for source in sources]
     paths = [place.local for place in places if place.local is not None]
-    urls = [place.url for place in places if place.local is None]
     found = find(paths, out, settings, cancel, tell)
-    groups = []
-    for url in urls:
-        tell(f"looking through {url}")
-        groups.append(videos_at(url, out, cancel, stall_s))
-    items = items_of(groups, urls, [item.name for item in (*found.items, *(other.item for other in found.others))])
+    files = dict[str, tuple[str | None, File]]()
+    for place in places:
+        if place.local is None:
+            tell(f"looking through {place.url}")
+            for file in videos_at(place, out, cancel):
+                # What is named itself isn't among others of a folder.
+                files.setdefault(file.url, (None if file.url == place.url else place.url, file))
+    names = names_of([(root, Path(file.name)) for root, file in files.values()],
+                     [item.name for item in (*found.items, *(other.item for other in found.others))])
+    items = [(file, Item(file.url, name, file.name)) for (_, file), name in zip(files.values(), names, strict=True)]
     kept, others, known = list(found.items), list(found.others), dict[tuple[str, int], Item]()
     for file, item in items:
         # Files of which the store says nothing are each their own.
@@ -49,58 +51,19 @@ def find_at(sources: Sequence[str], out: str, settings: Settings, cancel: Cancel
     return Found(tuple(kept), tuple(others), found.passed)
 
 
-def videos_at(url: str, out: str, cancel: CancelToken, stall_s: float) -> list[tuple[File, Item]]:
+def videos_at(root: Place, out: str, cancel: CancelToken) -> list[File]:
     """The videos in a folder, and in those below it, by their names; or the one file that it is.
 
-    url: an address
+    root: an address
     out: where results go; what lies there is passed over
 
     Raises InputError where there is none, or where storage is at fault; Cancelled.
     """
-    root, ours = Place(url, stall_s), out.rstrip("/") + "/"
+    ours = out.rstrip("/") + "/"
     found = [one for one in root.files(cancel) if not one.url.startswith(ours)]
     # What is named itself is taken for a video whatever it is called.
-    alone = len(found) == 1 and found[0].url == url
+    alone = len(found) == 1 and found[0].url == root.url
     videos = [one for one in found if alone or one.name.lower().endswith(ENDINGS)]
     if not videos:
-        raise InputError("has no video in it; name a folder that holds some", url)
-    names = named([one.name for one in videos])
-    return [(one, Item(one.url, name, one.name)) for one, name in zip(videos, names, strict=True)]
-
-
-def items_of(found: Sequence[Sequence[tuple[File, Item]]], urls: Sequence[str], taken: Sequence[str] = ()
-             ) -> list[tuple[File, Item]]:
-    """The videos of all addresses, each once; those of several folders go to folders of their own; pure.
-
-    taken: names that others have
-    """
-    several = sum(len(items) > 1 for items in found) > 1
-    items: dict[str, tuple[File, Item]] = {}
-    names = {name.casefold() for name in taken}
-    for url, group in zip(urls, found, strict=True):
-        for file, item in group:
-            name = f"{Path(url.rstrip('/')).name}/{item.name}" if several and len(group) > 1 else item.name
-            number, unique = 1, name
-            while unique.casefold() in names and item.source not in items:
-                number += 1
-                unique = f"{name}-{number}"
-            names.add(unique.casefold())
-            items.setdefault(item.source, (file, Item(item.source, unique, item.title)))
-    return list(items.values())
-
-
-def named(places: Sequence[str]) -> list[str]:
-    """A folder's name for each file: its place without the ending, or with it where others share that; pure."""
-    paths = [Path(place) for place in places]
-    stems = Counter(path.with_suffix("").as_posix().casefold() for path in paths)
-    folders = {parent.as_posix().casefold() for path in paths for parent in path.parents}
-    taken: dict[str, list[str]] = defaultdict(list)
-    names = []
-    for path in paths:
-        stem, parent = path.with_suffix("").as_posix().casefold(), "/".join(path.parent.parts)
-        shared = stems[stem] > 1 or stem in folders
-        # A name with another ending is one whose stem is the whole name.
-        name = folder_name(path.with_name(f"{path.name}.x") if shared else path, taken[parent.casefold()])
-        taken[parent.casefold()].append(name)
-        names.append(f"{parent}/{name}" if parent else name)
-    return names
+        raise InputError("has no video in it; name a folder that holds some", root.url)
+    return videos

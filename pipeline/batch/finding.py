@@ -104,7 +104,9 @@ def find(sources: Iterable[str | Path], out: str | Path, settings: Settings, can
         if before == (len(walk.seen), len(walk.problems)):
             walk.problems.append(_problem(source, source.name or str(source), "is a directory without a video in it; "
                                                                               "name one that holds some"))
-    items = _named(walk.seen)
+    names = names_of([(one.root, one.place) for one in walk.seen])
+    items = [Item(os.path.abspath(one.path), name, str(one.place))
+             for one, name in zip(walk.seen, names, strict=True)]
     first = _first_of_each(walk.seen, cancel, tell)
     others = [duplicate(items[n], items[same], out) for n, same in enumerate(first) if same != n]
     return Found(tuple(item for n, item in enumerate(items) if first[n] == n), (*walk.problems, *others), walk.passed)
@@ -209,27 +211,33 @@ def begins_like_a_video(head: bytes) -> bool:
     return any(head[at::step][:3] == b"GGG" for at, step in ((0, 188), (4, 192)))
 
 
-def _named(seen: Sequence[_Seen]) -> list[Item]:
-    """An item for each file, with a name that depends on its own place, and on its like beside it.
+def names_of(places: Sequence[tuple[object, Path]], taken: Iterable[str] = ()) -> list[str]:
+    """A name for each file, which depends on its own place and on its like beside it; pure.
+
+    places: for each file the folder or address that it was found in, None for one that was named itself; and where it
+        is in there, its name where there is none
+    taken: names that others have
 
     A file in a folder is named by its way there and its stem, as `sub/match`; by its whole name where another in its
-    folder has that stem, or where a folder is called so, as `sub/match.mov`. Files that were named themselves are
-    numbered where two share a stem.
+    folder has that stem, or where a folder is called so, as `sub/match.mov`. Files that were named themselves, and
+    those of several folders, are numbered where two share a name.
     """
-    stems: Counter[tuple[Path | None, str]] = Counter(
-        (one.root, alike(str(one.place.with_suffix("")))) for one in seen if one.root)
-    folders = {(one.root, alike(str(parent))) for one in seen for parent in one.place.parents}
-    taken: dict[str, list[str]] = defaultdict(list, {"": list(RESERVED)})
-    items = []
-    for one in seen:
-        place, parent = one.place, "/".join(one.place.parent.parts)
-        stem = one.root, alike(str(place.with_suffix("")))
+    stems = Counter((root, alike(str(place.with_suffix("")))) for root, place in places if root is not None)
+    folders = {(root, alike(str(parent))) for root, place in places for parent in place.parents}
+    beside: dict[str, list[str]] = defaultdict(list)
+    for other in (*RESERVED, *taken):
+        parent, _, name = other.rpartition("/")
+        beside[alike(parent)].append(name)
+    names = []
+    for root, place in places:
+        parent = "/".join(place.parent.parts)
+        stem = root, alike(str(place.with_suffix("")))
         # A name with another ending is one whose stem is the whole name.
-        wanted = place.with_name(f"{place.name}.x") if one.root and (stems[stem] > 1 or stem in folders) else place
-        name = folder_name(wanted, taken[alike(parent)])
-        taken[alike(parent)].append(name)
-        items.append(Item(os.path.abspath(one.path), f"{parent}/{name}" if parent else name, str(place)))
-    return items
+        whole = root is not None and (stems[stem] > 1 or stem in folders)
+        name = folder_name(place.with_name(f"{place.name}.x") if whole else place, beside[alike(parent)])
+        beside[alike(parent)].append(name)
+        names.append(f"{parent}/{name}" if parent else name)
+    return names
 
 
 def _first_of_each(seen: Sequence[_Seen], cancel: CancelToken, tell: Callable[[str], object]) -> list[int]:

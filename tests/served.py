@@ -1,4 +1,4 @@
-"""A served page in a process of its own, for tests and measurements that need no browser."""
+"""A served page in a process of its own, for tests and measurements."""
 
 from __future__ import annotations
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +19,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.making import story, textured, write_video
+from tests.served import ROOT, Served, children, serving
 from tests.smolvlm2_support import TINY
 
-ROOT = Path(__file__).resolve().parent.parent
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAIT_MS = 120_000
 MOST_MB, MOST_MINUTES = 6, 2
@@ -34,68 +29,19 @@ MOST_MB, MOST_MINUTES = 6, 2
 pytestmark = pytest.mark.timeout(240)
 
 
-@dataclass(frozen=True)
-class Served:
-    """A page that is being served."""
-
-    url: str
-    pid: int
-    log: Path
-
-    def ffmpeg_children(self) -> set[int]:
-        """The ffmpeg processes that the server has started and that still run."""
-        return {pid for pid, (_, name) in _processes().items() if "ffmpeg" in name and _descends(pid, self.pid)}
-
-
-def _processes() -> dict[int, tuple[int, str]]:
-    """Parent and name of every process."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state = (folder / "stat").read_text()
-        except OSError:
-            continue
-        name, rest = state[state.index("(") + 1:state.rindex(")")], state[state.rindex(")") + 2:].split()
-        if rest[0] != "Z":
-            found[int(folder.name)] = (int(rest[1]), name)
-    return found
-
-
-def _descends(pid: int, ancestor: int) -> bool:
-    known = _processes()
-    while pid in known and pid != ancestor:
-        pid = known[pid][0]
-    return pid == ancestor
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A page with small limits; when all is done, its log must be free of faults and its files gone."""
-    folder = tmp_path_factory.mktemp("page")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = folder / "log"
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "XDG_CACHE_HOME": str(folder / "cache"),
-                   "SMOLREEL_MAX_UPLOAD_MB": str(MOST_MB), "SMOLREEL_MAX_MINUTES": str(MOST_MINUTES)}
-    environment.pop("GRADIO_TEMP_DIR", None)
-    with log.open("wb") as output:
-        server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, stdout=output, stderr=output, env=environment)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield Served(url, server.pid, log)
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(timeout=30)
-    assert "Traceback" not in log.read_text()
-    left = [path for path in (folder / "cache").rglob("*.mp4") if path.is_file()]
-    assert left == []
+    with serving(tmp_path_factory.mktemp("page"), SMOLREEL_MAX_UPLOAD_MB=str(MOST_MB),
+                 SMOLREEL_MAX_MINUTES=str(MOST_MINUTES)) as page:
+        yield page
+    assert "Traceback" not in page.log
+    assert page.media_left() == []
+
+
+def ffmpegs_of(served: Served) -> set[int]:
+    """The ffmpeg processes that the server has started and that still run."""
+    return {pid for pid, name in children(served.process.pid).items() if "ffmpeg" in name}
 
 
 @pytest.fixture(scope="module")
@@ -274,16 +220,16 @@ def test_cancel_stops_everything_and_lets_the_next_one_in(page: Page, served: Se
         waiting.wait_for_selector(".sr-video", timeout=WAIT_MS)
         waiting.click("#run")
         expect(waiting.locator("#progress")).to_contain_text("Next in line", timeout=WAIT_MS)
-        at_work = served.ffmpeg_children()
+        at_work = ffmpegs_of(served)
         assert at_work or not Path("/proc/self/stat").exists()
         page.click("#cancel")
         page.wait_for_selector("#run", timeout=WAIT_MS)
-        assert not at_work & served.ffmpeg_children()
+        assert not at_work & ffmpegs_of(served)
         assert "run=" not in page.url
         expect(page.locator(".sr-film")).to_have_count(0)
         expect(page.locator("#run")).to_be_enabled()
         wait_for_reel(waiting)
-        assert not served.ffmpeg_children()
+        assert not ffmpegs_of(served)
         waiting.click("#again")
         expect(waiting.locator("#earlier")).to_contain_text("sample.mp4", timeout=WAIT_MS)
         waiting.locator("#earlier a").click()

@@ -18,8 +18,9 @@ reel: $(READY)
 
 setup: $(READY)
 
+# Two files of tests at a time, each in one piece, for what its tests share is made once.
 test: $(READY_DEV) browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 check: lint types test
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+from fsspec.spec import AbstractBufferedFile
 
 from pipeline.batch.storage import Place, is_url
 from pipeline.errors import Cancelled, InputError, OutputError
@@ -55,13 +56,44 @@ class Short(MemoryFileSystem):
         return facts | {"size": facts["size"] + 1} if facts["type"] == "file" else facts
 
 
+class BucketFile(AbstractBufferedFile):  # type: ignore[misc]
+    """A file that is sent in pieces, and shows when it is closed, as S3's and Google's do."""
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        Bucket.sending.set()
+        Bucket.release.wait(20)
+        self.sent = getattr(self, "sent", b"") + self.buffer.getvalue()
+        if final:
+            self.fs.store[self.path] = MemoryFile(self.fs, self.path, self.sent)
+        return True
+
+    def discard(self) -> None:
+        """Forget the pieces."""
+        Bucket.discarded.set()
+
+
+class Bucket(MemoryFileSystem):
+    """A store of such files."""
+
+    protocol = ("bucket", "oss")
+    sending, release, discarded = threading.Event(), threading.Event(), threading.Event()
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return MemoryFileSystem._strip_protocol(path.replace("bucket://", "memory://"))
+
+    def _open(self, path: str, mode: str = "rb", **given: Any) -> Any:
+        return BucketFile(self, path, mode) if mode == "wb" else super()._open(path, mode=mode, **given)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def stores() -> Any:
     """Known to fsspec by their names."""
-    for kind in (Stalling, Shaky, Short):
-        fsspec.register_implementation(kind.protocol, kind, clobber=True)
+    for name, kind in (("stalling", Stalling), ("shaky", Shaky), ("short", Short), ("bucket", Bucket)):
+        fsspec.register_implementation(name, kind, clobber=True)
     yield
     Stalling.release.set()
+    Bucket.release.set()
 
 
 @pytest.fixture(params=["path", "file", "memory"])
@@ -153,6 +185,24 @@ def test_half_a_file_never_shows(folder: Place, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         folder.child("reel.mp4").put(tmp_path / "new", cancel)
     assert folder.child("reel.mp4").read(STILL) in (b"old", new)
+
+
+def test_what_is_sent_in_pieces_shows_whole_or_not_at_all(tmp_path: Path) -> None:
+    place, new, cancel = Place(f"bucket://{uuid.uuid4().hex}/reel.mp4"), b"new" * 4_000_000, CancelToken()
+    (tmp_path / "new").write_bytes(new)
+
+    def end() -> None:
+        Bucket.sending.wait(20)
+        cancel.cancel()
+
+    threading.Thread(target=end).start()
+    with pytest.raises(Cancelled):
+        place.put(tmp_path / "new", cancel)
+    Bucket.release.set()
+    assert Bucket.discarded.wait(20)
+    assert place.facts(STILL) is None
+    place.put(tmp_path / "new", STILL)
+    assert place.read(STILL) == new
 
 
 def test_a_store_that_stalls_is_left(tmp_path: Path) -> None:

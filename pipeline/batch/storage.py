@@ -25,8 +25,8 @@ from pipeline.waiting import attend
 T = TypeVar("T")
 
 STALL_S = 60.0
-# A long folder's list may take so many times that.
-_LISTING = 10
+# What comes or goes in one piece, without a word meanwhile, may take so many times that.
+_ONE_PIECE = 10
 TRIES = 3
 _CHUNK = 1 << 22
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
@@ -108,8 +108,8 @@ class Place:
                 raise FileNotFoundError(path)
             return [_found(self, path, at, facts) for at, facts in known.items() if facts.get("type") == "file"]
 
-        # A listing comes in one piece, however long.
-        patient = replace(self, stall_s=_LISTING * self.stall_s)
+        # A folder's list comes so, however long it is.
+        patient = replace(self, stall_s=_ONE_PIECE * self.stall_s)
         found = [one for one in patient._reading(work, cancel)
                  if not any(part.startswith(".") for part in PurePosixPath(one.name).parts)
                  and (not endings or one.name.lower().endswith(tuple(endings)))]
@@ -177,13 +177,15 @@ class Place:
         """
         def work(moved: Callable[[int], object]) -> None:
             fs, path = self._fs()
-            with _appearing(fs, path) as part, source.open("rb") as file, fs.open(part, "wb") as sink:
+            with _appearing(fs, path) as part, source.open("rb") as file, _sink(fs, part) as sink:
                 _pour(file, sink, moved)
             got, wanted = fs.size(path), source.stat().st_size
             if got != wanted:
                 raise OSError(f"{got} of {wanted} bytes arrived")
 
-        self._moving(work, cancel, self._unwritten)
+        # That one collects a file here, and sends it when it is closed.
+        patient = replace(self, stall_s=_ONE_PIECE * self.stall_s) if self.url.startswith("hf://") else self
+        patient._moving(work, cancel, self._unwritten)
 
     def publish(self, folder: Path, cancel: CancelToken, last: str) -> None:
         """Put all files of a folder, `last` after all others: whoever finds that finds the rest whole.
@@ -327,6 +329,26 @@ def _appearing(fs: Any, path: str) -> Iterator[str]:
         with suppress(Exception):
             fs.rm_file(part)
         raise
+
+
+@contextmanager
+def _sink(fs: Any, path: str) -> Iterator[Any]:
+    """A file to write to; where the block ends early, a store is left without it."""
+    from fsspec.spec import AbstractBufferedFile
+
+    sink = fs.open(path, "wb")
+    try:
+        yield sink
+        sink.close()
+    except BaseException:
+        if isinstance(sink, AbstractBufferedFile):
+            with suppress(Exception):
+                sink.discard()
+            # Closing it would put what it has, under the file's name.
+            sink.closed = True
+        raise
+    finally:
+        sink.close()
 
 
 def _check_disk(target: Path, size_bytes: int) -> None:

@@ -56,6 +56,30 @@ class Short(MemoryFileSystem):
         return facts | {"size": facts["size"] + 1} if facts["type"] == "file" else facts
 
 
+class Remembering(MemoryFileSystem):
+    """A store whose client remembers what lay in a folder, as Hugging Face's does."""
+
+    protocol = "remembering"
+    known: dict[str, Any] = {}  # noqa: RUF012
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return MemoryFileSystem._strip_protocol(path.replace("remembering://", "memory://"))
+
+    def info(self, path: str, **given: Any) -> Any:
+        """By the list of its folder."""
+        parent = self._parent(path)
+        known = self.known.setdefault(parent, super().ls(parent))
+        for facts in known:
+            if facts["name"] == path:
+                return facts
+        raise FileNotFoundError(path)
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Forget it."""
+        self.known.clear()
+
+
 class BucketFile(AbstractBufferedFile):  # type: ignore[misc]
     """A file that is sent in pieces, and shows when it is closed, as S3's and Google's do."""
 
@@ -89,7 +113,8 @@ class Bucket(MemoryFileSystem):
 @pytest.fixture(scope="module", autouse=True)
 def stores() -> Any:
     """Known to fsspec by their names."""
-    for name, kind in (("stalling", Stalling), ("shaky", Shaky), ("short", Short), ("bucket", Bucket)):
+    for name, kind in (("stalling", Stalling), ("shaky", Shaky), ("short", Short), ("bucket", Bucket),
+                       ("remembering", Remembering)):
         fsspec.register_implementation(name, kind, clobber=True)
     yield
     Stalling.release.set()
@@ -230,6 +255,15 @@ def test_a_shaky_store_is_tried_again(tmp_path: Path) -> None:
         place.fetch(tmp_path / "b.mp4", STILL)
     Shaky.failures = 0
     assert not (tmp_path / "b.mp4").exists()
+
+
+def test_what_another_machine_writes_is_seen() -> None:
+    name = uuid.uuid4().hex
+    here, there = Place(f"remembering://{name}"), Place(f"memory://{name}")
+    there.child("a.tar").write(b"a", STILL)
+    assert here.child("a.tar").facts(STILL) is not None and here.child("b.tar").facts(STILL) is None
+    there.child("b.tar").write(b"b", STILL)
+    assert here.child("b.tar").facts(STILL) is not None
 
 
 def test_a_file_that_comes_short_is_not_taken(tmp_path: Path) -> None:

@@ -221,13 +221,17 @@ class Place:
             raise OutputError(error.message, self.url) from error
 
     def _fs(self) -> tuple[Any, str]:
-        """fsspec's file system for it, and the path there; both are cheap to get again."""
+        """fsspec's file system for it, and the path there; both are cheap to get again.
+
+        What it remembers of what lies there is forgotten: other machines write there, too.
+        """
         from fsspec.core import url_to_fs
         from fsspec.implementations.local import LocalFileSystem
 
         # A path may hold what looks like an address.
         local = self.local
         fs, path = (LocalFileSystem(auto_mkdir=True), str(local)) if local is not None else url_to_fs(self.url)
+        fs.invalidate_cache(path)
         return fs, path
 
     def _reading(self, work: Callable[[], T], cancel: CancelToken) -> T:

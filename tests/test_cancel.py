@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pipeline import Cancelled, CancelToken, ModelError, Progress, Settings, mak
 from pipeline.scorers.smolvlm2 import loading
 from tests.making import story
 from tests.smolvlm2_support import TINY, tiny_vlm
-from tests.watched import NOTE, at_work, started_in
+from tests.watched import NOTE, at_work, own_children, started_in
 
 # Only so that a stage that doesn't listen fails and doesn't hang: the whole run up to its moment takes a second or two,
 # and on a busy machine some more.
@@ -96,20 +95,6 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("videos")
     return {name: story(folder / f"{name}.mp4", loud=range(8, 12), shots=4, options=options)
             for name, options in (("dense", {"g": "25"}), ("sparse", {}))}
-
-
-def own_children() -> set[int]:
-    """Processes that this one has started and that haven't ended, or whose status nobody took."""
-    found = set()
-    # Where there is no such folder, what `Popen` says must do.
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            _, _, rest = stat.read_text().rpartition(") ")
-        except OSError:
-            continue
-        if int(rest.split()[1]) == os.getpid():
-            found.add(int(stat.parent.name))
-    return found
 
 
 def run_beside(work: Callable[[], object]) -> BaseException | None:

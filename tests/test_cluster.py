@@ -22,7 +22,7 @@ import ray
 from pipeline import Settings, make_reel
 from pipeline.batch import remote
 from pipeline.batch.cluster import ClusterSettings, reels_on_cluster
-from pipeline.batch.joining import joined
+from pipeline.batch.joining import joined, load
 from pipeline.batch.shared import twice
 from pipeline.batch.work import DONE, FAILED, SKIPPED, Item, Outcome
 from pipeline.cores import cores, usable_cores
@@ -99,6 +99,16 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ClusterError, match=r"needs Ray.*pip install -r requirements-cluster.txt"), \
             joined("local", CancelToken()):
         pass
+
+
+def test_a_program_that_has_ray_decides_on_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("token")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    load()
+    assert "RAY_AUTH_MODE" not in os.environ
 
 
 def test_ray_is_loaded_only_where_it_is_used() -> None:

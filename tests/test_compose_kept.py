@@ -29,6 +29,7 @@ from pipeline.types import Caption, Clip, Reel
 from tests.compose_support import CLIPS, STYLED, left_over, styled
 from tests.making import textured, write_video
 from tests.numbered import QUICK, beep_starts, frames_of, order, render, snapped, sound_of
+from tests.watched import own_children
 
 
 def made(reel: Reel) -> tuple[int, int]:
@@ -77,7 +78,7 @@ def test_cancel_leaves_nothing(talk: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_moviepy_stops_at_once_and_closes_what_it_opened(talk: Path, tmp_path: Path) -> None:
-    token, seen = CancelToken(), []
+    token, seen, before = CancelToken(), [], own_children()
 
     def tell(share: float) -> None:
         seen.append(share)
@@ -90,8 +91,7 @@ def test_moviepy_stops_at_once_and_closes_what_it_opened(talk: Path, tmp_path: P
     assert len(seen) <= 2
     # A process that waits to decode more is no concern of this.
     close_idle()
-    children = Path("/proc/self/task").glob("*/children")
-    assert not any(child.read_text().strip() for child in children)
+    assert own_children() <= before
 
 
 def test_a_failure_of_moviepy_is_ours(talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

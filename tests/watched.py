@@ -31,6 +31,20 @@ def started_in(note: Path) -> list[list[str]]:
     return [json.loads(line) for line in note.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
+def own_children() -> set[int]:
+    """Processes that this one has started and that haven't ended, or whose status nobody took."""
+    found = set()
+    # Where there is no such folder, what `Popen` says must do.
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            _, _, rest = stat.read_text().rpartition(") ")
+        except OSError:
+            continue
+        if int(rest.split()[1]) == os.getpid():
+            found.add(int(stat.parent.name))
+    return found
+
+
 def at_work(folder: Path, what: str = "") -> list[int]:
     """Processes that were started to work in a folder."""
     found = []

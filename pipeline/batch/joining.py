@@ -39,8 +39,9 @@ def load() -> Any:
         os.environ.setdefault(name, value)
     # Nobody is told of what is done here.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if _has_token():
-        # Heads ask for the token where there is one; whoever connects must be told to show it.
+    if _has_token() and "ray" not in sys.modules:
+        # Heads ask for the token where there is one; whoever connects must be told to show it. A program that has
+        # imported Ray has made up its mind, and what it starts would no longer agree with it.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray

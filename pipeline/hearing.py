@@ -130,11 +130,11 @@ def find_phrases(level: FloatTrack, voice: npt.NDArray[np.float32], duration_s: 
     spoken = voice >= _VOICE
     if not spoken.any():
         return ()
-    near = np.convolve(spoken, np.ones(2 * _REACH + 1), "same") > 0.5
+    near = _summed_around(spoken, 2 * _REACH + 1) > 0.5
     power = 10 ** (level / 10)
-    syllables = np.convolve(np.where(near, power, 0), np.full(_SYLLABLE, 1 / _SYLLABLE), "same")
+    syllables = _summed_around(np.where(near, power, 0), _SYLLABLE, 1 / _SYLLABLE)
     # Room noise has peaks of its own, which make no word.
-    smooth = np.convolve(power, np.full(_SMOOTH, 1 / _SMOOTH), "same")
+    smooth = _summed_around(power, _SMOOTH, 1 / _SMOOTH)
     loud = smooth > _highest_around(syllables, _AROUND) * 10 ** (-PAUSE_DB / 10)
     runs = _runs(_grown(near & loud, _runs(loud)))
     joined: list[list[int]] = []
@@ -180,6 +180,14 @@ def find_onsets(level: FloatTrack, phrases: Sequence[Interval]) -> tuple[float, 
     peaks = np.flatnonzero((rise >= _ONSET_DB) & (rise >= _highest_around(rise, _ONSET_APART)))
     apart = np.diff(peaks, prepend=-_ONSET_APART - 1) > _ONSET_APART
     return tuple(float(at) for at in (peaks[apart] * _LEVEL_S).round(3))
+
+
+def _summed_around(track: npt.NDArray[Any], count: int, weight: float = 1.0) -> FloatTrack:
+    """Of each value the sum of `count` around it, times `weight`; beyond the ends is nothing.
+
+    NumPy's own mode for this gives `count` values where there are fewer.
+    """
+    return np.convolve(track, np.full(count, weight))[(count - 1) // 2:][:len(track)]
 
 
 def _highest_around(track: FloatTrack, reach: int) -> FloatTrack:

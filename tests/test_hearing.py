@@ -59,6 +59,12 @@ def test_a_word_that_was_heard_late_is_followed_back() -> None:
     assert bounds((phrase,)) == [(pytest.approx(0.98, abs=0.03), pytest.approx(3.02, abs=0.03))]
 
 
+@pytest.mark.parametrize("seconds", [0.01, 0.04, 0.2, 0.35, 0.5])
+def test_a_moment_can_be_all_speech(seconds: float) -> None:
+    phrases = find_phrases(levels(seconds, -15.0), marked(seconds, (0, seconds)), seconds)
+    assert bounds(phrases) == ([(0.0, seconds)] if seconds >= 0.1 else [])
+
+
 def test_where_nobody_speaks_there_is_no_phrase() -> None:
     assert find_phrases(levels(5, -10.0), marked(5), 5.0) == ()
 

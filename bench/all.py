@@ -1,6 +1,6 @@
 """Every measurement of this folder in turn, into one file: `make bench`.
 
-    python -m bench.all                            # under an hour on two cores, into bench/RESULTS.md
+    python -m bench.all                            # about 75 minutes on two cores, into bench/RESULTS.md
     python -m bench.all --quick --out quick.md     # minutes; only to see that all of them work
     python -m bench.all --only scan whole --media FOLDER
 

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from pipeline import Cancelled, CancelToken, ModelError, Settings, analyse, sandbox
+from pipeline import scan as scan_module
 from pipeline.errors import FFmpegError
+from pipeline.media.probe import probe
 from pipeline.progress import Progress, silent
 from pipeline.scorers import Eager
 from pipeline.scorers.signals import SignalsScorer
@@ -128,23 +130,38 @@ def test_what_a_neighbour_lends_it_still_lends(tmp_path: Path, video: Path, sett
     assert scored.notes["frames_encoded"] < frames
 
 
-def test_frames_are_told_while_the_scan_goes_on(tmp_path: Path, video: Path) -> None:
+def test_frames_are_told_before_the_scan_is_said_to_be_done(tmp_path: Path, video: Path) -> None:
     told: list[tuple[SampledFrame, bytes]] = []
-    shares: list[float] = []
+    shares: list[float] = [0.0]
     here = threading.get_ident()
 
     def take(frame: SampledFrame) -> None:
-        assert threading.get_ident() == here and not (tmp_path / "scan.json").exists()
+        # Not whether its result lies there yet: whoever listens may be slower than whoever scans.
+        assert threading.get_ident() == here and shares[-1] < 1
         told.append((frame, frame.path.read_bytes()))
 
     def report(event: Progress) -> None:
         shares.append(event.fraction or 0)
-        assert shares[-1] < 1 or told
 
     sandbox.scan(sandbox.probe(video), Settings(), tmp_path, report, CancelToken(), take)
+    assert shares == sorted(shares) and shares[-1] == 1
     assert [frame.time_s for frame, _ in told] == sorted({frame.time_s for frame, _ in told})
     assert {frame.path: data for frame, data in told} == {
         path: path.read_bytes() for path in (tmp_path / "frames").glob("*.jpg")}
+
+
+def test_frames_are_told_while_the_scan_goes_on(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At any moment only a few that were put aside wait to be told."""
+    monkeypatch.setattr(scan_module, "_REPORT_EVERY_S", -1.0)
+    told: list[SampledFrame] = []
+    known: list[tuple[float, int]] = []
+    info = probe(video)
+    scan_module.scan(info, Settings(), tmp_path, lambda event: known.append((event.fraction or 0, len(told))),
+                     CancelToken(), told.append)
+    assert len(told) > 3 * scan_module._MOST_UNWRITTEN
+    for share, count in known:
+        put_aside = sum(frame.time_s <= share * info.duration_s + 1e-6 for frame in told)
+        assert 0 <= put_aside - count <= scan_module._MOST_UNWRITTEN
 
 
 @pytest.mark.parametrize("name", ["../x.jpg", "/etc/passwd", "1.png", "", "1.jpg\n"])

@@ -32,6 +32,8 @@ _CHUNK = 1 << 22
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
 # There a file shows under its name only when it is whole; elsewhere it is written under another name, and moved.
 _WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "hf", "r2"})
+# There a file is collected on this machine, and sent when it is closed.
+_AT_ONCE = ("hf://",)
 # What stores say of a file that changes when its bytes do.
 _MARKS = ("ETag", "etag", "md5Hash", "blob_id", "mtime", "LastModified", "last_modified", "created")
 # Those that are made of the bytes alone.
@@ -183,8 +185,7 @@ class Place:
             if got != wanted:
                 raise OSError(f"{got} of {wanted} bytes arrived")
 
-        # That one collects a file here, and sends it when it is closed.
-        patient = replace(self, stall_s=_ONE_PIECE * self.stall_s) if self.url.startswith("hf://") else self
+        patient = replace(self, stall_s=_ONE_PIECE * self.stall_s) if self.url.startswith(_AT_ONCE) else self
         patient._moving(work, cancel, self._unwritten)
 
     def publish(self, folder: Path, cancel: CancelToken, last: str) -> None:

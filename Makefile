@@ -20,7 +20,7 @@ setup: $(READY)
 
 # Two files of tests at a time, each in one piece, for what its tests share is made once.
 test: $(READY_DEV) browser
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types test
 

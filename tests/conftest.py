@@ -19,13 +19,6 @@ MEDIA = ROOT.parent / "shared" / "media"
 NO_SKIPS = "SMOLREEL_NO_SKIPS"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, those of one file run one after the other; so do all that start a cluster."""
-    for item in items:
-        name = item.path.stem
-        item.add_marker(pytest.mark.xdist_group("test_cluster" if name.startswith("test_cluster") else name))
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     """Where skips aren't allowed, a test that is skipped has failed: what it needs is missing on this machine."""

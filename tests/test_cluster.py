@@ -129,7 +129,7 @@ def test_a_machine_that_is_lost_takes_only_what_it_was_at(made: Machines, films:
     with watching(lose) as seen:
         outcomes = run(films, tmp_path / "out", made.address)
     made.add()
-    assert seen.is_set() and [one.state for one in outcomes] == [DONE] * len(films)
+    assert seen.is_set() and [(one.state, one.message) for one in outcomes] == [(DONE, "")] * len(films)
     for film, outcome in zip(films, outcomes, strict=True):
         check(outcome, film, tmp_path)
     known = executions(store)

@@ -47,6 +47,11 @@ class Machines:
         self.nodes.append(node)
         return node
 
+    def at(self, words: str) -> list[int]:
+        """Its own workers that are at what is called so."""
+        own = {pid for node in self.cluster.list_all_nodes() for pid in workers_of(node)}
+        return [pid for pid in called(f"ray::{words}") if pid in own]
+
     def lose(self, node: Any) -> None:
         """As if its plug were pulled: nothing on it is asked to end, or gets to say that it does."""
         below = workers_of(node)

@@ -166,7 +166,7 @@ def test_models_stay_in_their_actors(made: Machines, films: list[Item], tmp_path
 
 def test_a_worker_that_always_dies_costs_its_video_alone(made: Machines, films: list[Item], tmp_path: Path) -> None:
     def reap() -> bool:
-        for pid in called("ray::scan film0.mp4"):
+        for pid in made.at("scan film0.mp4"):
             kill(pid)
         return False
 
@@ -192,7 +192,7 @@ def test_cancelling_ends_the_tasks(made: Machines, tmp_path: Path) -> None:
 
     with watching(begun), pytest.raises(Cancelled):
         run([long], tmp_path / "out", made.address, cancel, cache_dir=tmp_path / "cache")
-    assert not called("ray::scan long.mp4")
+    assert not made.at("scan long.mp4")
     time.sleep(0.5)
     assert [one.done for one in executions(store)] == [False]
     assert not [path for path in (tmp_path / "cache").rglob(".smolreel-*")]

@@ -38,7 +38,7 @@ audit: $(READY)
 	$(VENV)/audit/bin/pip-audit --vulnerability-service osv --progress-spinner off --path "$$($(BIN)/python -c \
 	  'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
-# Everything that bench/ measures, into bench/RESULTS.md: about 75 minutes on two cores that do nothing else.
+# Everything that bench/ measures, into bench/RESULTS.md: about 80 minutes on two cores that do nothing else.
 # BENCH="--quick" only sees that all of it works; BENCH="--media DIR" measures on real clips, too.
 bench: $(READY_DEV)
 	$(BIN)/python -m bench.all $(BENCH)

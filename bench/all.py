@@ -1,6 +1,6 @@
 """Every measurement of this folder in turn, into one file: `make bench`.
 
-    python -m bench.all                            # about 75 minutes on two cores, into bench/RESULTS.md
+    python -m bench.all                            # about 80 minutes on two cores, into bench/RESULTS.md
     python -m bench.all --quick --out quick.md     # minutes; only to see that all of them work
     python -m bench.all --only scan whole --media FOLDER
 
@@ -66,7 +66,7 @@ def _call(script: str, full: str, quick: str) -> Call:
 
 
 CALLS = (
-    _call("scan", f"--runs 3 --media {MEDIA}", "--runs 1 --seconds 10"),
+    _call("scan", f"--runs 5 --media {MEDIA}", "--runs 1 --seconds 10"),
     _call("whole", "--runs 3", "--runs 1 --minutes 1"),
     _call("glance", "--runs 3", "--runs 1 --minutes 1"),
     _call("growth", "", "--minutes 0.5 1 2"),

@@ -49,8 +49,8 @@ class Machines:
 
     def at(self, words: str) -> list[int]:
         """Its own workers that are at what is called so."""
-        own = {pid for node in self.cluster.list_all_nodes() for pid in workers_of(node)}
-        return [pid for pid in called(f"ray::{words}") if pid in own]
+        raylets = {raylet_of(node) for node in self.cluster.list_all_nodes()}
+        return [pid for pid in called(f"ray::{words}") if parent_of(pid) in raylets]
 
     def lose(self, node: Any) -> None:
         """As if its plug were pulled: nothing on it is asked to end, or gets to say that it does."""
@@ -91,9 +91,14 @@ def kill(pid: int) -> None:
         return
 
 
+def raylet_of(node: Any) -> int:
+    """The process that stands for a machine."""
+    return int(node.all_processes["raylet"][0].process.pid)
+
+
 def workers_of(node: Any) -> list[int]:
     """The processes that do a raylet's work."""
-    raylet = node.all_processes["raylet"][0].process.pid
+    raylet = raylet_of(node)
     return [pid for pid in pids() if parent_of(pid) == raylet]
 
 

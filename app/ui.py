@@ -22,6 +22,8 @@ _LOOK_EVERY_S = 0.4
 _TRIGGERS = "smolreel.actions(element, (name, data) => trigger('act', data))"
 _QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 _QUICK = {**_QUIET, "queue": False}
+# One after the other: a correction's answer that overtook the next one's would leave an old list on show.
+_IN_TURN = {**_QUIET, "concurrency_id": "corrections", "concurrency_limit": 1}
 
 
 def build(handlers: Handlers) -> gr.Blocks:
@@ -190,12 +192,12 @@ def _wire(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
     on(parts["stop"].click, handlers.cancel, run, **_QUICK)
     on(parts["again"].click, handlers.again, ("visitor",), **_QUICK)
     for shelf in ("strip", "shelf"):
-        on(parts[shelf].act, handlers.act, run, trigger_mode="multiple", **_QUICK)
-    on(parts["undo"].click, handlers.undo, run, trigger_mode="multiple", **_QUICK)
-    on(parts["redo"].click, handlers.redo, run, trigger_mode="multiple", **_QUICK)
-    on(parts["new_target"].release, handlers.aim, (*run, "new_target"), **_QUICK)
+        on(parts[shelf].act, handlers.act, run, trigger_mode="multiple", **_IN_TURN)
+    on(parts["undo"].click, handlers.undo, run, trigger_mode="multiple", **_IN_TURN)
+    on(parts["redo"].click, handlers.redo, run, trigger_mode="multiple", **_IN_TURN)
+    on(parts["new_target"].release, handlers.aim, (*run, "new_target"), **_IN_TURN)
     for event in (parts["update"].click, parts["new_query"].submit):
-        on(event, handlers.update, (*run, "new_query", "new_exports"), **_QUICK)
+        on(event, handlers.update, (*run, "new_query", "new_exports"), **_IN_TURN)
     parts["copy"].click(None, parts["moments"], None, js="text => smolreel.copy(text)", api_visibility="private")
     most = handlers.jobs.limits.max_upload_mb * 1e6
     page.load(None, None, None, api_visibility="private",

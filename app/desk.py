@@ -11,6 +11,7 @@ from app import edits
 from app.edits import Draft, EditError, History, retarget
 from app.jobs import Jobs, Run
 from pipeline import Analysis, Settings
+from pipeline.types import Interval
 
 # Undoing past a change of what to look for needs the scores of then, which are large.
 _MOST_ANALYSES = 4
@@ -113,14 +114,14 @@ class Desks:
 def correct(draft: Draft, wanted: dict[str, Any]) -> Draft:
     """The draft after what a button or a field of a card asks for. Raises EditError."""
     try:
-        act, i = str(wanted["act"]), int(wanted["index"])
+        act, index = str(wanted["act"]), int(wanted["index"])
+        card = Interval(float(wanted["start"]), float(wanted["end"]))
         by, value = float(wanted.get("by") or 0.0), float(wanted.get("value") or 0.0)
     except (KeyError, TypeError, ValueError) as error:
         raise EditError("that is no correction; load the page again") from error
     if act == "take":
-        return edits.take_in(draft, i)
-    if not 0 <= i < len(draft.clips):
-        raise EditError("that clip is gone already")
+        return edits.take_in(draft, index)
+    i = _on(card, draft)
     clip = draft.clips[i]
     if act in ("start", "end") and "value" not in wanted:
         raise EditError("a clip starts and ends at a number of seconds, such as 12.3")
@@ -136,3 +137,15 @@ def correct(draft: Draft, wanted: dict[str, Any]) -> Draft:
     if act not in operations:
         raise EditError("that is no correction; load the page again")
     return operations[act]()
+
+
+def _on(card: Interval, draft: Draft) -> int:
+    """The clip that a card shows; EditError where there is none any more.
+
+    Of two quick clicks, the second may come from a card that was drawn before the first one's correction: its clip may
+    have another place by now, or other ends. No two clips show the same, so what it shows tells which one it is.
+    """
+    shared_s = [clip.interval.overlap_s(card) for clip in draft.clips]
+    if not any(shared_s):
+        raise EditError("that clip is gone already")
+    return shared_s.index(max(shared_s))

@@ -123,13 +123,28 @@ def test_a_plan_from_outside_names_no_other_files() -> None:
     assert plan.video.path == "/given/b.mp4"
 
 
-@pytest.mark.parametrize("wanted", [{}, {"act": "fly", "index": 0}, {"act": "leave", "index": 7},
-                                    {"act": "start", "index": 0}, {"act": "take", "index": 99},
-                                    {"act": "end-by", "index": 0, "by": "x"},
-                                    {"act": "end", "index": 0, "value": float("nan")}])
+def click(act: str, card: tuple[float, float], **more: object) -> dict[str, object]:
+    """What the page tells of a button on a card that shows a stretch of the video."""
+    return {"act": act, "index": 0, "start": card[0], "end": card[1], **more}
+
+
+@pytest.mark.parametrize("wanted", [{}, {"act": "leave", "index": 0}, click("fly", (1, 4)), click("leave", (4, 6)),
+                                    click("leave", (4, 1)), click("start", (1, 4)), click("take", (1, 4), index=99),
+                                    click("end-by", (1, 4), by="x"), click("end", (1, 4), value=float("nan"))])
 def test_senseless_corrections_change_nothing(wanted: dict[str, object]) -> None:
     with pytest.raises(edits.EditError):
         correct(edits.begin(plan_with([(1, 4), (6, 9)])), wanted)
+
+
+def test_a_second_click_on_a_card_is_about_the_same_clip() -> None:
+    begun = edits.begin(plan_with([(1, 4), (6, 9), (11, 14)]))
+    first = correct(correct(begun, click("earlier", (11, 14))), click("earlier", (11, 14)))
+    assert [clip.start_s for clip in first.clips] == [11, 1, 6]
+    longer = correct(correct(begun, click("start-by", (6, 9), by=-0.5)), click("start-by", (6, 9), by=-0.5))
+    assert [clip.start_s for clip in longer.clips] == [1, 5, 11]
+    gone = correct(begun, click("leave", (6, 9)))
+    with pytest.raises(edits.EditError, match="gone already"):
+        correct(gone, click("leave", (6, 9)))
 
 
 def test_mcp_without_its_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ Part of the scan: `signals.py` feeds it.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 
@@ -27,7 +28,7 @@ _ROBUST_COUNT = 4
 _LEAST_TEXTURE = 2.0
 # A cell that changes by half to one and a half times what the camera's motion makes of its texture moves with it.
 _CAMERA_SLACK = 0.5
-_DIRECTIONS = tuple(math.radians(degrees) for degrees in (0, 22.5, 45, 67.5, 90))
+_DIRECTIONS = np.radians([0, 22.5, 45, 67.5, 90]).reshape(-1, 1, 1)
 # What is left over in a pan is this much noise.
 _CAMERA_DOUBT = 0.1
 # Grey levels a pixel and frame, over the whole picture, at which motion counts as much as what merely stands out.
@@ -174,11 +175,10 @@ def own_motion(change: Grid, across: Grid, down: Grid) -> Grid:
     more than that, and what the camera follows changes less. Where it stands, that speed is about 0 and every change
     counts.
     """
-    guesses = []
-    for turn in _DIRECTIONS:
-        texture = math.cos(turn) * across + math.sin(turn) * down + _LEAST_TEXTURE
-        guesses.append(float(np.median(change / texture)) * texture)
-    camera = min(guesses, key=lambda guess: float(np.abs(change - guess).sum()))
+    textures = np.cos(_DIRECTIONS) * across + np.sin(_DIRECTIONS) * down + _LEAST_TEXTURE
+    speeds = np.median(change / textures, axis=(1, 2), keepdims=True)
+    guesses = speeds * textures
+    camera = guesses[np.abs(change - guesses).sum(axis=(1, 2)).argmin()]
     own = np.abs(change - camera) - _CAMERA_SLACK * camera - _NOISE_LEVEL
     return np.asarray(np.maximum(own, 0.0))
 
@@ -214,12 +214,18 @@ def _shortest(mass: npt.NDArray[np.float64], held: float) -> tuple[float, float]
     reached = np.concatenate([[0.0], np.cumsum(mass)]) / total
     # Where nothing lies, a share is reached at many places; strictly rising shares make its inverse unique.
     reached = (reached + 1e-9 * edges) / (1 + 1e-9)
-    starts = np.linspace(0, 1 - held, 61)
+    starts = _starts(held)
     first, last = np.interp(starts, reached, edges), np.interp(starts + held, reached, edges)
     # Of those that are about as short, the most central: evenly spread activity has its middle in its middle.
     short = np.flatnonzero(last - first <= _AS_SHORT * (last - first).min())
     best = short[np.argmin(np.abs(starts[short] - (1 - held) / 2))]
     return float(first[best] + last[best]) / 2, float(last[best] - first[best])
+
+
+@functools.cache
+def _starts(held: float) -> npt.NDArray[np.float64]:
+    """Where a stretch with a share of the mass may begin, in shares of the mass."""
+    return np.linspace(0, 1 - held, 61)
 
 
 def _cells(image: npt.NDArray[np.generic]) -> Grid:

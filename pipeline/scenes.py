@@ -107,6 +107,8 @@ class CutFinder:
 
     def __init__(self, fps: float, settings: Settings) -> None:
         self._fps = Fraction(fps).limit_denominator(100_000)
+        # Timecodes take their rate from one that has it more quickly than from a number.
+        self._rate = FrameTimecode(0, fps=self._fps)
         self._settings = settings
         # PySceneDetect's own minimum length is off: it would drop the second of two close cuts, whatever they are.
         self._hard = AdaptiveDetector(adaptive_threshold=settings.cut_ratio, min_content_val=settings.cut_change,
@@ -167,7 +169,7 @@ class CutFinder:
             self._fade_cuts += [cut.seconds for cut in detector.process_frame(code, np.full((1, 1), level))]
 
     def _code(self, time_s: float) -> FrameTimecode:
-        return FrameTimecode(Timecode(round(time_s / _TIME_BASE), _TIME_BASE), fps=self._fps)
+        return FrameTimecode(Timecode(round(time_s / _TIME_BASE), _TIME_BASE), fps=self._rate)
 
     def look_again(self, loose: Loose, pictures: Iterable[tuple[float, npt.NDArray[np.uint8]]]) -> list[float] | None:
         """Where one of `loose` is to the frame: no cut, one or several; None where there is nothing to see.

@@ -1,7 +1,7 @@
 """Hears where people speak and where sounds set in, while the sound streams by.
 
-Part of the scan: `scan.py` feeds it. Words must not be cut in half, so what is kept of speech is its phrases: stretches
-without a pause in which a cut would go unnoticed.
+Part of the scan: `listening.py` feeds it. Words must not be cut in half, so what is kept of speech is its phrases:
+stretches without a pause in which a cut would go unnoticed.
 """
 
 from __future__ import annotations
@@ -82,12 +82,22 @@ class Ear:
         """All that was heard so far, as arrays that `take` goes on from."""
         return {"powers": np.concatenate([np.zeros(0, np.float32), *self._powers]),
                 "voices": np.concatenate([np.zeros(0, np.float32), *self._voices]),
-                "block": self._block, "block_at": np.array(self._block_at)}
+                "block": np.trim_zeros(self._block, "b"), "block_at": np.array(self._block_at)}
 
     def take(self, kept: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what another ear has `kept`, to its end."""
-        self._powers, self._voices, self._block = [kept["powers"]], [kept["voices"]], kept["block"]
+        self._powers, self._voices = [kept["powers"]], [kept["voices"]]
+        self._block[:len(kept["block"])] = kept["block"]
         self._block_at = self._next = int(kept["block_at"])
+
+    def end(self) -> None:
+        """Measure what is left, for nothing more will be heard; who takes this over needs no detector any more."""
+        self._close_to((self._next or 0) + _RUN_UP)
+
+    def _close_to(self, end: float) -> None:
+        """Measure all up to a sample, or a little beyond."""
+        while (left := end - self._block_at) > 0:
+            self._close_block(min(_BLOCK, math.ceil(left / _STEP) * _STEP))
 
     def _close_block(self, length: int = _BLOCK) -> None:
         """Measure the block, up to `length`, and go on to the next, which has the end of this one as its run-up."""
@@ -100,14 +110,13 @@ class Ear:
             # Damaged files claim hours in which they hold nothing.
             voices = np.zeros(len(block) // _WINDOW, dtype=np.float32)
         self._voices.append(voices[_RUN_UP // _WINDOW:])
-        self._block[:_RUN_UP] = self._block[-_RUN_UP:]
+        self._block[:_RUN_UP] = self._block[length:length + _RUN_UP].copy()
         self._block[_RUN_UP:] = 0
-        self._block_at += _BLOCK
+        self._block_at += length
 
     def finish(self, duration_s: float) -> tuple[Heard, FloatTrack]:
         """What was heard in [0, duration_s), and the level in dB below full scale every 10 ms."""
-        while (left := duration_s * RATE - self._block_at) > 0:
-            self._close_block(min(_BLOCK, math.ceil(left / _STEP) * _STEP))
+        self._close_to(duration_s * RATE)
         count = max(1, math.ceil(duration_s / _LEVEL_S))
         powers = np.concatenate(self._powers)[:count].astype(np.float64)
         level = np.maximum(10 * np.log10(np.maximum(powers, 1e-12)), SILENCE_DB)

@@ -12,13 +12,10 @@ import numpy as np
 
 from pipeline.division import Part
 from pipeline.media.files import disk_error
-from pipeline.media.frames import Damage
 from pipeline.parts import Look
-from pipeline.scan import Listener
 from pipeline.types import SampledFrame
 
 _MEASURED = ("seconds", "beats", "focus")
-_SOUNDS = ("power", "flux")
 
 
 def save_look(look: Look, folder: Path) -> None:
@@ -39,27 +36,6 @@ def load_look(folder: Path) -> Look:
         trace, measured = arrays["trace"], {name: arrays[name] for name in _MEASURED}
     frames = tuple(SampledFrame(time_s, folder / "frames" / name) for time_s, name in facts["frames"])
     return Look(Part(**facts["part"]), facts["whole"], trace, tuple(facts["cuts"]), measured, frames)
-
-
-def save_heard(heard: Listener, folder: Path) -> None:
-    """Write what was heard. Raises OutputError."""
-    facts = {"anything": heard.anything, "damage": [asdict(one) for one in heard.damage]}
-    try:
-        (folder / "heard.json").write_text(json.dumps(facts))
-        np.savez(folder / "heard.npz", allow_pickle=False, **{**heard.sounds.kept(), **heard.ear.kept()})
-    except OSError as error:
-        raise disk_error(error, folder) from error
-
-
-def load_heard(folder: Path) -> Listener:
-    """Read what `save_heard` wrote."""
-    facts = json.loads((folder / "heard.json").read_text())
-    heard = Listener(anything=facts["anything"], damage=[Damage(**one) for one in facts["damage"]])
-    with np.load(folder / "heard.npz", allow_pickle=False) as arrays:
-        kept = {name: arrays[name] for name in arrays.files}
-    heard.sounds.take({name: kept.pop(name) for name in _SOUNDS})
-    heard.ear.take(kept)
-    return heard
 
 
 def gather(frames: Sequence[SampledFrame], folder: Path) -> tuple[SampledFrame, ...]:

@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.division import Part
-from pipeline.media.frames import Damage, decode_pictures
+from pipeline.listening import Listener
+from pipeline.media.damage import Damage
+from pipeline.media.frames import decode_pictures
 from pipeline.progress import CancelToken, Progress, Report
-from pipeline.scan import Eye, Listener, Seen, concluded, gap_between, is_thinned, watch
+from pipeline.scan import Eye, Seen, concluded, gap_between, is_thinned, watch
 from pipeline.scenes import CutFinder
 from pipeline.settings import Settings
 from pipeline.signals import PictureMeter

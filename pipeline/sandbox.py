@@ -117,9 +117,9 @@ def look(video: VideoInfo, part: Part, settings: Settings, folder: Path, report:
 
 
 def listen(video: VideoInfo, limits: Limits, folder: Path, cancel: CancelToken) -> None:
-    """Listen to a video in a process beside; what `partfiles.save_heard` writes is in `folder` then. As `look`."""
+    """Listen to a video in a process beside; what `listening.save_heard` writes is in `folder` then. As `look`."""
     request = {"do": "listen", "video": wire.to_json(video), "limits": asdict(limits),
-               "folder": str(folder.absolute())}
+               "folder": str(folder.absolute()), "then": "listen"}
     _ask(request, limits, video.path.name, silent, cancel, [folder])
 
 
@@ -174,6 +174,11 @@ def sound(video: VideoInfo, start_s: float, end_s: float, sample_rate: int, limi
             return np.frombuffer(target.read_bytes(), "<f4").astype(np.float32)
         except OSError as error:
             raise disk_error(error, folder) from error
+
+
+def make_ready() -> None:
+    """Start a process beside for what is asked next, unless one waits already. Raises FFmpegError where it can't."""
+    _POOL.fill()
 
 
 def check_settings(settings: Settings) -> None:
@@ -371,6 +376,11 @@ class _Pool:
                 return worker
             if worker.owner == os.getpid():
                 worker.child.close()
+
+    def fill(self) -> None:
+        """Have one wait, where none does. Raises FFmpegError where none can be started."""
+        if not self._idle:
+            self.give_back(_Worker(PythonChild(MODULE)))
 
     def give_back(self, worker: _Worker) -> None:
         """Let it wait for more to do, unless it has done enough."""

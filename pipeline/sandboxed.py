@@ -27,7 +27,7 @@ from pipeline.errors import FFmpegError, SmolReelError
 from pipeline.media.probe import probe
 from pipeline.media.process import end_group, keep_in_group, limit_memory
 from pipeline.progress import CancelToken, Progress, Report
-from pipeline.sandbox import FRAMES, STOP
+from pipeline.sandbox import FRAMES, STOP, make_ready
 from pipeline.settings import Limits, Settings
 from pipeline.types import SampledFrame, VideoInfo
 
@@ -40,11 +40,13 @@ _IDLE_S = 600.0
 _LONG_S = 20.0
 # What a request needs, imported before memory is limited: what is wanted is a limit on the file, not on us.
 _NEEDS = {"probe": (), "still": (), "sound": ("pipeline.media.sound",), "glance": ("pipeline.glance",),
-          "scan": ("pipeline.scan",), "divide": (), "look": ("pipeline.partfiles",),
-          "listen": ("pipeline.partfiles",), "join": ("pipeline.partfiles",),
+          "scan": ("cv2", "scenedetect", "pipeline.scan"), "divide": (), "look": ("pipeline.partfiles",),
+          "listen": ("pipeline.listening",), "join": ("pipeline.partfiles",),
           "check": ("pipeline.rendering.reel",), "render": ("pipeline.rendering.reel",),
           "export": ("pipeline.export.kinds",)}
 _ALL = tuple(module for needed in _NEEDS.values() for module in needed)
+# What is most likely asked for next, and what that needs; whoever is asked to listen is asked for nothing else.
+_READY = {"scan": (*_NEEDS["scan"], *_ALL), "render": (*_NEEDS["render"], *_ALL), "listen": _NEEDS["listen"]}
 
 
 class _Voice:
@@ -146,8 +148,7 @@ def main() -> None:
         while True:
             request = json.loads(desk.requests.get(timeout=_IDLE_S))
             _carry_out(request, desk, voice)
-            # Whoever asks for one thing asks for others next.
-            for module in (*_NEEDS[request.get("then", "scan")], *_ALL):
+            for module in _READY[request.get("then", "scan")]:
                 if desk.requests.empty():
                     importlib.import_module(module)
 
@@ -156,10 +157,13 @@ def _carry_out(request: Mapping[str, Any], desk: _Desk, voice: _Voice) -> None:
     """Do one thing, and say what came of it."""
     limits, do = Limits(**request["limits"]), request["do"]
     try:
+        share_with(request.get("sharers", 1))
+        if do == "scan" and _is_heard_apart(_video(request)):
+            # It starts while this process gets ready itself.
+            make_ready()
         for module in _NEEDS[do]:
             importlib.import_module(module)
         limit_memory(limits.memory_mb)
-        share_with(request.get("sharers", 1))
         voice.say(beat=True)
         voice.say(result=_result(request, limits, desk, voice))
     except SmolReelError as error:
@@ -209,10 +213,10 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Canc
     import cv2
 
     from pipeline.cache import save_scan
+    from pipeline.listening import Listener, load_heard
     from pipeline.media.files import working_folder
-    from pipeline.partfiles import load_heard
     from pipeline.sandbox import listen
-    from pipeline.scan import Listener, scan
+    from pipeline.scan import scan
 
     # The decoder's threads fill the cores; OpenCV's would only get in their way.
     cv2.setNumThreads(1)
@@ -227,9 +231,13 @@ def _scan(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Canc
             return load_heard(beside)
 
     video, (folder, frames) = _video(request), _folders(request)
-    alone = video.has_audio and video.duration_s > _LONG_S and cores() > 1
-    save_scan(scan(video, _settings(request, limits), frames, _shares(voice), token, tell, hear if alone else None),
-              folder)
+    save_scan(scan(video, _settings(request, limits), frames, _shares(voice), token, tell,
+                   hear if _is_heard_apart(video) else None), folder)
+
+
+def _is_heard_apart(video: VideoInfo) -> bool:
+    """Whether a video's sound is heard in a process of its own."""
+    return video.has_audio and video.duration_s > _LONG_S and cores() > 1
 
 
 def _divide(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
@@ -249,15 +257,15 @@ def _look(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: Canc
 
 
 def _listen(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
-    from pipeline.partfiles import save_heard
-    from pipeline.scan import listen
+    from pipeline.listening import listen, save_heard
 
     save_heard(listen(_video(request), token), Path(request["folder"]))
 
 
 def _join(request: Mapping[str, Any], limits: Limits, voice: _Voice, token: CancelToken) -> Any:
     from pipeline.cache import save_scan
-    from pipeline.partfiles import gather, load_heard, load_look
+    from pipeline.listening import load_heard
+    from pipeline.partfiles import gather, load_look
     from pipeline.parts import join
 
     _shares(voice)(Progress("scan", 1.0))

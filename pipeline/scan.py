@@ -14,15 +14,14 @@ from pathlib import Path
 import cv2
 
 from pipeline.errors import InputError
-from pipeline.hearing import Ear
+from pipeline.listening import Listener, listen
+from pipeline.loudness import SoundMeter
+from pipeline.media.damage import Damage
 from pipeline.media.files import disk_error
 from pipeline.media.frames import (
-    Damage,
     Picture,
-    Sound,
     ahead,
     decode_pictures,
-    decode_sound,
     decode_stretch,
     shown_bgr,
     small_bgr,
@@ -31,7 +30,7 @@ from pipeline.media.thinning import APART_S
 from pipeline.progress import CancelToken, LinkedToken, Progress, Report
 from pipeline.scenes import MARGIN, CutFinder, Loose
 from pipeline.settings import Settings
-from pipeline.signals import SAMPLE_RATE, PictureMeter, SoundMeter
+from pipeline.signals import PictureMeter
 from pipeline.types import Heard, Interval, SampledFrame, Scan, VideoInfo
 
 # Pixels of the picture that is measured: cuts and motion show as well at this size as at any other.
@@ -48,7 +47,7 @@ _LARGE_AREA = 960 * 540
 # Frames that may wait to be written: as many large pictures in memory.
 _MOST_UNWRITTEN = 4
 
-Hear = Callable[[VideoInfo, CancelToken], "Listener"]
+Hear = Callable[[VideoInfo, CancelToken], Listener]
 
 
 def scan(video: VideoInfo, settings: Settings, frame_dir: Path, report: Report, cancel: CancelToken,
@@ -96,14 +95,6 @@ def watch(eye: Eye, events: Iterator[Picture | Damage], report: Report) -> tuple
                 if event.kind == "video":
                     eye.lose()
     return tuple(damage)
-
-
-def listen(video: VideoInfo, cancel: CancelToken) -> Listener:
-    """Measure the sound."""
-    found = Listener()
-    for event in decode_sound(video, SAMPLE_RATE, cancel):
-        found.push(event)
-    return found
 
 
 def concluded(video: VideoInfo, seen: Seen, heard: Listener, damage: Sequence[Damage]) -> Scan:
@@ -155,28 +146,6 @@ def gap_between(before_s: float, after_s: float, frame_s: float) -> Interval | N
     frame_s: how long a frame is shown
     """
     return Interval(before_s + frame_s, after_s) if after_s - before_s > _HOLE_S else None
-
-
-@dataclass(slots=True)
-class Listener:
-    """Shows the sound to its meters.
-
-    anything: whether there was any that could be decoded
-    """
-
-    sounds: SoundMeter = field(default_factory=SoundMeter)
-    ear: Ear = field(default_factory=Ear)
-    anything: bool = False
-    damage: list[Damage] = field(default_factory=list)
-
-    def push(self, event: Sound | Damage) -> None:
-        """Take what the decoder gives."""
-        if isinstance(event, Sound):
-            self.anything = True
-            self.sounds.push(event.time_s, event.samples)
-            self.ear.push(event.time_s, event.samples)
-        else:
-            self.damage.append(event)
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ def look_at(video: VideoInfo, part: Part, settings: Settings, cache: Cache, repo
 
 
 def listen_to(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken) -> Path:
-    """Where what is to be heard lies; as `partfiles.save_heard` writes it. Raises what `sandbox.scan` raises."""
+    """Where what is to be heard lies; as `listening.save_heard` writes it. Raises what `sandbox.scan` raises."""
     key = stage_key("sound", scan_key(video, settings))
     return cache.get("sound", key, lambda folder: folder,
                      lambda folder: sandbox.listen(video, settings.limits, folder, cancel),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -124,9 +125,30 @@ def test_silence_and_noise_hold_no_speech() -> None:
     assert Ear().finish(3.0)[0] == Heard()
 
 
-def test_hours_in_which_nothing_is_recorded_are_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called on, nothing may be listened to."""
     def refuse(_: np.ndarray) -> None:
         raise AssertionError("silence was listened to")
-    monkeypatch.setattr("pipeline.hearing._detector", lambda: refuse)
+    return lambda: monkeypatch.setattr("pipeline.hearing._detector", lambda: refuse)
+
+
+@pytest.mark.parametrize("length_s", [9.0, 11.0, 12.0, 80.0])
+def test_who_takes_over_from_one_that_ended_needs_no_detector(media: Path, deaf: Callable[[], None],
+                                                              length_s: float) -> None:
+    words = spoken(media)
+    one, other, heir = Ear(), Ear(), Ear()
+    for ear in (one, other):
+        ear.push(0.0, words)
+    marks, level = one.finish(length_s)
+    other.end()
+    deaf()
+    heir.take(other.kept())
+    told, same = heir.finish(length_s)
+    assert told == marks and np.array_equal(same, level)
+
+
+def test_hours_in_which_nothing_is_recorded_are_not_listened_to(deaf: Callable[[], None]) -> None:
+    deaf()
     heard, level = Ear().finish(3 * 3600)
     assert heard.phrases == () and len(level) == 3 * 3600 * 100 and level.max() <= -70

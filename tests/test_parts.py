@@ -12,10 +12,11 @@ import pytest
 from pipeline import analyse, choose, runner, sandbox
 from pipeline.cache import open_cache
 from pipeline.division import RUN_UP_S, Part, bounds, divide
+from pipeline.listening import Listener, listen
 from pipeline.media.probe import probe
 from pipeline.parts import Look, join, look
 from pipeline.progress import CancelToken, silent
-from pipeline.scan import Listener, listen, scan
+from pipeline.scan import scan
 from pipeline.settings import Settings
 from pipeline.splitting import look_at
 from pipeline.types import Scan, VideoInfo

@@ -9,9 +9,8 @@ import pytest
 
 import pipeline.media.sound
 from pipeline.errors import Cancelled
-from pipeline.media.frames import Sound, decode_sound
 from pipeline.media.probe import probe
-from pipeline.media.sound import read_sound
+from pipeline.media.sound import Sound, decode_sound, read_sound
 from pipeline.progress import CancelToken
 from tests.making import RATE, textured, write_video
 

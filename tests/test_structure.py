@@ -15,7 +15,7 @@ CORE = sorted((ROOT / "pipeline").rglob("*.py"))
 # A stage and the modules that are parts of it alone.
 STAGES = {
     "scan": ("pipeline.scan", "pipeline.scenes", "pipeline.signals", "pipeline.focus",
-             "pipeline.hearing", "pipeline.division", "pipeline.parts"),
+             "pipeline.listening", "pipeline.loudness", "pipeline.hearing", "pipeline.division", "pipeline.parts"),
     "segments": ("pipeline.segments",),
     "scorers": ("pipeline.scorers",),
     "speech": ("pipeline.speech",),
@@ -80,10 +80,15 @@ def test_the_core_prints_nothing() -> None:
         assert not calls, path
 
 
-def test_importing_the_core_is_light() -> None:
-    # Decoders are for the processes beside.
-    heavy = ("torch", "transformers", "faster_whisper", "ctranslate2", "onnxruntime", "gradio", "pandas", "rich",
-             "typer", "av", "cv2", "scenedetect", "moviepy", "fsspec")
-    code = f"import sys, pipeline.runner; print([m for m in {heavy!r} if m in sys.modules])"
+# Decoders are for the processes beside, and what pictures need isn't for the one that listens.
+_PICTURES = ("cv2", "scenedetect", "moviepy")
+_HEAVY = ("torch", "transformers", "faster_whisper", "ctranslate2", "onnxruntime", "gradio", "pandas", "rich", "typer",
+          "fsspec", *_PICTURES)
+
+
+@pytest.mark.parametrize(("module", "heavy"), [("pipeline.runner", (*_HEAVY, "av")), ("pipeline.listening", _HEAVY),
+                                               ("pipeline.sandboxed", _HEAVY)])
+def test_importing_it_is_light(module: str, heavy: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

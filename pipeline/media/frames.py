@@ -1,4 +1,4 @@
-"""Decodes a video's picture and its sound, each once, and carries on past damage."""
+"""Decodes a video's picture once, and carries on past damage."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from pipeline.cores import cores
 from pipeline.media.colour import to_sdr
+from pipeline.media.damage import Damage
 from pipeline.media.limits import check_picture
 from pipeline.media.opening import demux, open_media
 from pipeline.media.thinning import Thinned, Thinner
@@ -67,30 +68,6 @@ class Picture:
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """A run of samples.
-
-    time_s: when it starts; below 0 where the sound starts before the picture
-    samples: (n,) float32, one channel, -1 to 1, at the rate that was asked for
-    """
-
-    time_s: float
-    samples: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Something that can't be decoded.
-
-    time_s: where it begins
-    kind: "video"; "audio"; "clock" where time goes backwards, and frames that were shown before are left out
-    """
-
-    time_s: float
-    kind: str
-
-
 def decode_pictures(video: VideoInfo, cancel: CancelToken, limits: Limits | None = None, *,
                     thin: bool = False, enter_s: float | None = None) -> Iterator[Picture | Damage]:
     """Decode the video's picture in one pass.
@@ -125,35 +102,6 @@ def decode_pictures(video: VideoInfo, cancel: CancelToken, limits: Limits | None
                 yield Damage(pictures.reached_s, "video")
                 return
             yield from pictures.push(packet)
-
-
-def decode_sound(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[Sound | Damage]:
-    """Decode the video's first sound track in one pass; nothing where it has none, or from where it can't be read.
-
-    sample_rate: of the samples in Sound, in Hz
-
-    Raises InputError where the file can't be opened any more, Cancelled where `cancel` is set.
-    """
-    if video.audio_stream is None:
-        return
-    with open_media(video.path, video.path.name) as container:
-        decoder = SoundDecoder(sample_rate, video.origin_s)
-        packets = demux(container, container.streams[video.audio_stream])
-        reached_s = 0.0
-        while True:
-            cancel.check()
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.error.MemoryError:
-                raise
-            except av.error.FFmpegError:
-                # The picture's pass comes to the same place, and tells of it.
-                return
-            for event in decoder.decode(cast("av.Packet[av.AudioStream]", packet), reached_s):
-                reached_s = max(reached_s, event.time_s)
-                yield event
 
 
 def decode_stretch(video: VideoInfo, start_s: float, end_s: float, cancel: CancelToken,
@@ -292,37 +240,6 @@ class _PictureDecoder:
         elif time_s < self.reached_s - _BACKWARDS_S and not self._backwards:
             self._backwards = True
             yield Damage(self.reached_s, "clock")
-
-
-class SoundDecoder:
-    """Decodes audio packets to mono at one rate; damage is told once and passed over."""
-
-    def __init__(self, sample_rate: int, origin_s: float) -> None:
-        self._sample_rate = sample_rate
-        self._origin_s = origin_s
-        self._resampler = self._new_resampler()
-        self._told = False
-
-    def decode(self, packet: av.Packet[av.AudioStream], reached_s: float) -> Iterator[Sound | Damage]:
-        """The samples of a packet; `reached_s` says where the picture has got to, for the report of damage."""
-        try:
-            for frame in packet.decode():
-                if frame.pts is None:
-                    continue
-                time_s = float(frame.time or 0.0) - self._origin_s
-                for block in self._resampler.resample(frame):
-                    samples = block.to_ndarray().reshape(-1).astype(np.float32, copy=False)
-                    yield Sound(time_s, samples)
-                    time_s += len(samples) / self._sample_rate
-        except (av.error.FFmpegError, ValueError):
-            # ValueError: the resampler refuses a track whose format changes midway; a new one takes it up.
-            self._resampler = self._new_resampler()
-            if not self._told:
-                self._told = True
-                yield Damage(reached_s, "audio")
-
-    def _new_resampler(self) -> av.AudioResampler:
-        return av.AudioResampler(format="flt", layout="mono", rate=self._sample_rate)
 
 
 def small_bgr(frame: av.VideoFrame, width: int, height: int) -> Image:

@@ -1,15 +1,16 @@
-"""Reads the sound of a stretch of a video, placed to the sample on the video's timeline."""
+"""Decodes a video's sound, all of it in one pass or that of a stretch, and carries on past damage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import av
 import av.container
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.media.frames import Sound, SoundDecoder
+from pipeline.media.damage import Damage
 from pipeline.media.opening import demux, open_media
 from pipeline.progress import CancelToken
 from pipeline.types import VideoInfo
@@ -21,6 +22,38 @@ _RUN_UPS_S = (1.0, 5.0, 20.0)
 _LEAD_S = 1.0
 # A track's timestamps jitter by less; samples follow each other unless they are further off.
 _GAP_S = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A run of samples.
+
+    time_s: when it starts; below 0 where the sound starts before the picture
+    samples: (n,) float32, one channel, -1 to 1, at the rate that was asked for
+    """
+
+    time_s: float
+    samples: npt.NDArray[np.float32]
+
+
+def decode_sound(video: VideoInfo, sample_rate: int, cancel: CancelToken) -> Iterator[Sound | Damage]:
+    """Decode the video's first sound track in one pass; nothing where it has none, or from where it can't be read.
+
+    sample_rate: of the samples in Sound, in Hz
+
+    Raises InputError where the file can't be opened any more, Cancelled where `cancel` is set.
+    """
+    if video.audio_stream is None:
+        return
+    with open_media(video.path, video.path.name) as container:
+        decoder = SoundDecoder(sample_rate, video.origin_s)
+        stream = container.streams[video.audio_stream]
+        assert isinstance(stream, av.AudioStream)
+        reached_s = 0.0
+        for packet in _packets(container, stream, cancel):
+            for event in decoder.decode(packet, reached_s):
+                reached_s = max(reached_s, event.time_s)
+                yield event
 
 
 def read_sound(video: VideoInfo, start_s: float, end_s: float, sample_rate: int,
@@ -78,12 +111,15 @@ def _read(video: VideoInfo, target_s: float | None, start_s: float, end_s: float
 
 def _packets(container: av.container.InputContainer, stream: av.AudioStream,
              cancel: CancelToken) -> Iterator[av.Packet[av.AudioStream]]:
-    """The stream's packets, up to where the file is torn."""
+    """The stream's packets, up to where the file is torn; the picture's pass comes to the same place, and tells of it.
+    """
     packets = demux(container, stream)
     while True:
         cancel.check()
         try:
             yield next(packets)
+        except av.error.MemoryError:
+            raise
         except (StopIteration, av.error.FFmpegError):
             return
 
@@ -92,6 +128,37 @@ def _time_s(packet: av.Packet[av.AudioStream]) -> float | None:
     """When a packet is played, on the container's clock; None for the empty one at the end."""
     at = packet.dts if packet.pts is None else packet.pts
     return None if at is None or packet.time_base is None else float(at * packet.time_base)
+
+
+class SoundDecoder:
+    """Decodes audio packets to mono at one rate; damage is told once and passed over."""
+
+    def __init__(self, sample_rate: int, origin_s: float) -> None:
+        self._sample_rate = sample_rate
+        self._origin_s = origin_s
+        self._resampler = self._new_resampler()
+        self._told = False
+
+    def decode(self, packet: av.Packet[av.AudioStream], reached_s: float) -> Iterator[Sound | Damage]:
+        """The samples of a packet; `reached_s` says where the picture has got to, for the report of damage."""
+        try:
+            for frame in packet.decode():
+                if frame.pts is None:
+                    continue
+                time_s = float(frame.time or 0.0) - self._origin_s
+                for block in self._resampler.resample(frame):
+                    samples = block.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+                    yield Sound(time_s, samples)
+                    time_s += len(samples) / self._sample_rate
+        except (av.error.FFmpegError, ValueError):
+            # ValueError: the resampler refuses a track whose format changes midway; a new one takes it up.
+            self._resampler = self._new_resampler()
+            if not self._told:
+                self._told = True
+                yield Damage(reached_s, "audio")
+
+    def _new_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler(format="flt", layout="mono", rate=self._sample_rate)
 
 
 class _Canvas:

@@ -205,6 +205,9 @@ class Handlers:
     def update(self, run_id: str | None, query: str | None, exports: list[str] | None) -> Shown:
         """Make the reel that is on show, with what to look for as it stands."""
         run = self._run(run_id)
+        if run.busy:
+            # Somebody clicked twice.
+            return _busy(run)
         draft = self._desks.of(run).draft
         settings = replace(draft.settings, export=tuple(exports or ()))
         asked = replace(settings, query=(query or "").strip() or None)

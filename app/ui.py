@@ -22,8 +22,6 @@ _LOOK_EVERY_S = 0.4
 _TRIGGERS = "smolreel.actions(element, (name, data) => trigger('act', data))"
 _QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 _QUICK = {**_QUIET, "queue": False}
-# One after the other: a correction's answer that overtook the next one's would leave an old list on show.
-_IN_TURN = {**_QUIET, "concurrency_id": "corrections", "concurrency_limit": 1}
 
 
 def build(handlers: Handlers) -> gr.Blocks:
@@ -175,6 +173,10 @@ def _wire(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
     def on(event: Callable[..., Any], handler: Callable[..., Any], inputs: Sequence[str] = (), **how: Any) -> Any:
         return event(_by_part(handler, parts), [parts[name] for name in inputs], list(parts.values()), **how)
 
+    def in_turn(event: Callable[..., Any], handler: Callable[..., Any], *inputs: str, **how: Any) -> None:
+        on(event, handler, ("run_id", *inputs), js="(...values) => smolreel.turn(values)", **_QUICK, **how).then(
+            None, js="() => smolreel.answered()", **_QUICK)
+
     run, asked = ("run_id",), FIELDS
     on(page.load, handlers.opened, ("visitor",), **_QUIET)
     page.unload(handlers.left)
@@ -192,12 +194,12 @@ def _wire(page: gr.Blocks, parts: Parts, handlers: Handlers) -> None:
     on(parts["stop"].click, handlers.cancel, run, **_QUICK)
     on(parts["again"].click, handlers.again, ("visitor",), **_QUICK)
     for shelf in ("strip", "shelf"):
-        on(parts[shelf].act, handlers.act, run, trigger_mode="multiple", **_IN_TURN)
-    on(parts["undo"].click, handlers.undo, run, trigger_mode="multiple", **_IN_TURN)
-    on(parts["redo"].click, handlers.redo, run, trigger_mode="multiple", **_IN_TURN)
-    on(parts["new_target"].release, handlers.aim, (*run, "new_target"), **_IN_TURN)
+        in_turn(parts[shelf].act, handlers.act, trigger_mode="multiple")
+    in_turn(parts["undo"].click, handlers.undo, trigger_mode="multiple")
+    in_turn(parts["redo"].click, handlers.redo, trigger_mode="multiple")
+    in_turn(parts["new_target"].release, handlers.aim, "new_target")
     for event in (parts["update"].click, parts["new_query"].submit):
-        on(event, handlers.update, (*run, "new_query", "new_exports"), **_IN_TURN)
+        in_turn(event, handlers.update, "new_query", "new_exports")
     parts["copy"].click(None, parts["moments"], None, js="text => smolreel.copy(text)", api_visibility="private")
     most = handlers.jobs.limits.max_upload_mb * 1e6
     page.load(None, None, None, api_visibility="private",

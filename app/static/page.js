@@ -1,6 +1,6 @@
 /* What Gradio's components don't do: pointing at the timeline, correcting clips in place, the run's address. */
 window.smolreel = (() => {
-  const SEEK_S = 1, LEAP_S = 10;
+  const SEEK_S = 1, LEAP_S = 10, PATIENCE_MS = 10_000;
 
   const clock = seconds => {
     const tenths = Math.round(seconds * 10), minutes = Math.floor(tenths / 600), hours = Math.floor(minutes / 60);
@@ -137,6 +137,18 @@ window.smolreel = (() => {
     }).observe(element, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-start", "data-end"] });
   };
 
+  /* Corrections go to the server one after the other, in the order of the clicks: each waits until the one before it is
+     answered, for an answer that came late would leave an older list on show. */
+  const underWay = [];
+  const turn = async values => {
+    const before = underWay.at(-1), mine = {};
+    mine.over = new Promise(resolve => { mine.end = resolve; });
+    underWay.push(mine);
+    if (before) await Promise.race([before.over, new Promise(resolve => setTimeout(resolve, PATIENCE_MS))]);
+    return values;
+  };
+  const answered = () => underWay.shift()?.end();
+
   /* The run's id in the address, so that a reload finds it again; without one, it is taken out. */
   const address = id => {
     const url = new URL(location.href);
@@ -219,5 +231,5 @@ window.smolreel = (() => {
     document.addEventListener("change", accept, true);
   };
 
-  return { actions, call, copy, follow, guard, play, ready, timeline, title };
+  return { actions, answered, call, copy, follow, guard, play, ready, timeline, title, turn };
 })();

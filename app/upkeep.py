@@ -10,8 +10,9 @@ from typing import Any
 from pipeline.keeping import PARTS, Entry, Taken, entries, evict
 from pipeline.space import size_words
 
-_HOLDS = {"scan": "scenes, signals and frames", "score": "scores", "speech": "words that were heard",
-          "clips": "encoded clips", "smolvlm2": "what SmolVLM2 saw"}
+_HOLDS = {"scan": "scenes, signals and frames", "part": "parts of divided videos", "sound": "what was heard in them",
+          "score": "scores", "speech": "words that were heard", "clips": "encoded clips",
+          "smolvlm2": "what SmolVLM2 saw"}
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
 
 

@@ -25,7 +25,7 @@ from pipeline.locks import Unlockable, gate, take
 from pipeline.media.files import disk_error, remove, sweep, working_folder, write_whole
 from pipeline.sealing import MANIFEST
 
-RESULTS = ("scan", "score", "speech")
+RESULTS = ("scan", "part", "sound", "score", "speech")
 CLIPS, SEEN = "clips", "smolvlm2"
 PARTS = (*RESULTS, CLIPS, SEEN)
 _SESSIONS, _NOTE = "sessions", "size.txt"

@@ -16,20 +16,28 @@ from pipeline.settings import Settings
 from pipeline.types import VideoInfo
 
 
+def part_key(video: VideoInfo, part: Part, settings: Settings) -> str:
+    """What is seen of a part is kept under it."""
+    return stage_key("part", scan_key(video, settings), part.start_s, part.end_s)
+
+
+def sound_key(video: VideoInfo, settings: Settings) -> str:
+    """What is heard of a divided video is kept under it."""
+    return stage_key("sound", scan_key(video, settings))
+
+
 def look_at(video: VideoInfo, part: Part, settings: Settings, cache: Cache, report: Report, cancel: CancelToken
             ) -> Path:
     """Where what is to be seen of a part lies; as `partfiles.save_look` writes it. Raises what `sandbox.scan` raises.
     """
-    key = stage_key("part", scan_key(video, settings), part.start_s, part.end_s)
-    return cache.get("part", key, lambda folder: folder,
+    return cache.get("part", part_key(video, part, settings), lambda folder: folder,
                      lambda folder: sandbox.look(video, part, settings, folder, report, cancel),
                      waiting("scan", report, cancel))[0]
 
 
 def listen_to(video: VideoInfo, settings: Settings, cache: Cache, report: Report, cancel: CancelToken) -> Path:
     """Where what is to be heard lies; as `listening.save_heard` writes it. Raises what `sandbox.scan` raises."""
-    key = stage_key("sound", scan_key(video, settings))
-    return cache.get("sound", key, lambda folder: folder,
+    return cache.get("sound", sound_key(video, settings), lambda folder: folder,
                      lambda folder: sandbox.listen(video, settings.limits, folder, cancel),
                      waiting("scan", report, cancel))[0]
 

@@ -62,6 +62,8 @@ def test_a_long_video_is_looked_at_side_by_side(made: Machines, filmed: tuple[It
     assert Counter(one.stage for one in known) == {"part": 4, "sound": 1, "scan": 1, "score": 1, "render": 1}
     assert all(one.done for one in known)
     assert len({one.worker for one in known if one.stage in ("part", "sound")}) > 1
+    # What is in the scan isn't kept twice.
+    assert sorted(path.parent.name for path in (tmp_path / "out" / ".stages").glob("*/*.tar")) == ["scan", "score"]
 
 
 def test_a_machine_that_is_lost_takes_only_the_parts_that_it_was_at(made: Machines, filmed: tuple[Item, Plan],

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +125,10 @@ def hurry(page: Page, button: str) -> None:
     page.evaluate("button => { for (let i = 0; i < 3; i++) document.querySelector(button).click(); }", button)
 
 
-def update(page: Page) -> None:
+def update(page: Page, click: Callable[[Page, str], object] = Page.click) -> None:
     """Update the reel, and wait until the new one plays."""
     before = page.get_attribute("#reel video", "src")
-    page.click("#update")
+    click(page, "#update")
     page.wait_for_function("before => (document.querySelector('#reel video')?.src ?? before) !== before", arg=before,
                            timeout=WAIT_MS)
     expect(page.locator("#update")).to_be_enabled(timeout=WAIT_MS)
@@ -383,7 +383,8 @@ def test_senseless_wishes_are_answered_and_the_page_goes_on(page: Page) -> None:
     expect(page.locator("#notice")).to_contain_text("every clip is left out", ignore_case=True, timeout=WAIT_MS)
     page.locator('[aria-label^="Take in the moment"]').first.click()
     expect(page.locator(".sr-clip")).to_have_count(1)
-    update(page)
+    update(page, hurry)
+    assert not page.inner_text("#notice") and not page.inner_text("#trouble")
 
 
 SCRIPT = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from pipeline import analyse, choose, runner, sandbox
 from pipeline.cache import open_cache
 from pipeline.division import RUN_UP_S, Part, bounds, divide
+from pipeline.keeping import entries
 from pipeline.listening import Listener, listen
 from pipeline.media.probe import probe
 from pipeline.parts import Look, join, look
@@ -180,6 +182,7 @@ def test_parts_that_others_look_at(tmp_path: Path) -> None:
             look_at(whole.video, part, settings, cache, silent, CancelToken())
     runner.scan(path, settings, parts=parts)
     assert len(list((tmp_path / "other" / "part").iterdir())) == 3
+    assert Counter(entry.part for entry in entries(tmp_path / "other")) == {"part": 3, "sound": 1, "scan": 1}
     # The scan is there: this one only reads it.
     joined = analyse(path, settings)
     assert_same(joined.scan, whole.scan)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from app.upkeep import age_words, cleared_line
+from app.upkeep import _HOLDS, age_words, cleared_line
 from pipeline import Settings, analyse
-from pipeline.keeping import Taken, entries, session, use
+from pipeline.cache import STAGE_VERSIONS
+from pipeline.keeping import PARTS, RESULTS, Taken, entries, session, use
 from tests.making import story
 
 
@@ -67,6 +68,12 @@ def test_an_empty_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_size_that_makes_no_sense_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reel", "a.mp4", "-o", "out", "--cache-max-gb", "-1"]) == 2
     assert "cache_max_bytes" in capsys.readouterr().err
+
+
+def test_no_stage_s_results_are_forgotten() -> None:
+    # How segments are cut is part of what scores are kept under; they are made anew in no time.
+    assert set(RESULTS) == set(STAGE_VERSIONS) - {"segment"}
+    assert set(_HOLDS) == set(PARTS)
 
 
 def test_words() -> None:

@@ -15,12 +15,13 @@ import tarfile
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.batch.storage import Place
-from pipeline.errors import InputError
+from pipeline.errors import InputError, OutputError
 from pipeline.media.files import disk_error, working_file
 from pipeline.progress import CancelToken
 
@@ -92,6 +93,11 @@ class SharedStore:
             raise disk_error(error, folder) from error
         if begun:
             self.made(stage, key)
+
+    def drop(self, stage: str, key: str) -> None:
+        """Take a result away that nobody will ask for any more; where that is refused, it stays. Raises Cancelled."""
+        with suppress(OutputError):
+            self._packed(stage, key).delete(self._cancel)
 
     def made(self, stage: str, key: str) -> None:
         """Note that what `making` announced is done."""

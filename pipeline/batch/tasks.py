@@ -29,7 +29,7 @@ from pipeline.rendering.reel import check_settings
 from pipeline.runner import REEL_NAME, analyse, choose, remake, scan
 from pipeline.sandbox import divide, probe
 from pipeline.settings import Settings
-from pipeline.splitting import listen_to, look_at
+from pipeline.splitting import listen_to, look_at, part_key, sound_key
 from pipeline.types import VideoInfo
 
 P = ParamSpec("P")
@@ -151,8 +151,13 @@ def part_step(work: Work, divided: Divided, number: int, worker: str, cancel: Ca
 @_told
 def join_step(work: Work, divided: Divided, worker: str, cancel: CancelToken) -> Scanned:
     """Scan a video whose parts have been looked at. As `scan_step`."""
-    with _shared(work, worker, cancel), _same(work, divided, cancel) as video:
-        return _scanned(work, video, divided.found, divided.parts, cancel)
+    with _shared(work, worker, cancel) as store, _same(work, divided, cancel) as video:
+        scanned = _scanned(work, video, divided.found, divided.parts, cancel)
+        # All that they say is in the scan, and as much room as that takes.
+        for part in divided.parts:
+            store.drop("part", part_key(video, part, work.settings))
+        store.drop("sound", sound_key(video, work.settings))
+        return scanned
 
 
 @_told

@@ -94,6 +94,11 @@ class Ear:
         """Measure what is left, for nothing more will be heard; who takes this over needs no detector any more."""
         self._close_to((self._next or 0) + _RUN_UP)
 
+    def _windows(self, levels: int) -> npt.NDArray[np.int64]:
+        """In which of the detector's windows each level lies."""
+        windows = (np.arange(levels) + 0.5) * _LEVEL / _WINDOW
+        return np.minimum(windows, sum(map(len, self._voices)) - 1, out=windows).astype(int)
+
     def _close_to(self, end: float) -> None:
         """Measure all up to a sample, or a little beyond."""
         while (left := end - self._block_at) > 0:
@@ -118,10 +123,11 @@ class Ear:
         """What was heard in [0, duration_s), and the level in dB below full scale every 10 ms."""
         self._close_to(duration_s * RATE)
         count = max(1, math.ceil(duration_s / _LEVEL_S))
-        powers = np.concatenate(self._powers)[:count].astype(np.float64)
-        level = np.maximum(10 * np.log10(np.maximum(powers, 1e-12)), SILENCE_DB)
-        windows = np.minimum((np.arange(len(level)) + 0.5) * _LEVEL / _WINDOW, sum(map(len, self._voices)) - 1)
-        voice = np.concatenate(self._voices)[windows.astype(int)]
+        # In place, and each array let go as soon as it can be: a day has millions of levels.
+        level = np.concatenate(self._powers)[:count].astype(np.float64)
+        np.log10(np.maximum(level, 1e-12, out=level), out=level)
+        np.maximum(np.multiply(level, 10, out=level), SILENCE_DB, out=level)
+        voice = np.concatenate(self._voices)[self._windows(len(level))]
         phrases = find_phrases(level, voice, duration_s)
         return Heard(phrases, find_onsets(level, phrases)), level
 
@@ -143,8 +149,9 @@ def find_phrases(level: FloatTrack, voice: npt.NDArray[np.float32], duration_s: 
     power = 10 ** (level / 10)
     syllables = _summed_around(np.where(near, power, 0), _SYLLABLE, 1 / _SYLLABLE)
     # Room noise has peaks of its own, which make no word.
-    smooth = _summed_around(power, _SMOOTH, 1 / _SMOOTH)
-    loud = smooth > _highest_around(syllables, _AROUND) * 10 ** (-PAUSE_DB / 10)
+    power = _summed_around(power, _SMOOTH, 1 / _SMOOTH)
+    loud = power > _highest_around(syllables, _AROUND) * 10 ** (-PAUSE_DB / 10)
+    del power, syllables
     runs = _runs(_grown(near & loud, _runs(loud)))
     joined: list[list[int]] = []
     for first, last in runs:
@@ -181,9 +188,11 @@ def find_onsets(level: FloatTrack, phrases: Sequence[Interval]) -> tuple[float, 
     if len(level) < 10:
         return ()
     padded = np.concatenate([np.full(5, level[0]), level, np.full(2, level[-1])])
-    after = np.maximum(np.maximum(padded[5:-2], padded[6:-1]), padded[7:])
-    before = np.convolve(padded, np.full(5, 0.2))[4:4 + len(level)]
-    rise = np.where((after >= _ONSET_LEAST_DB), after - before, 0)
+    rise = np.maximum(padded[5:-2], padded[6:-1])
+    quiet = np.maximum(rise, padded[7:], out=rise) < _ONSET_LEAST_DB
+    rise -= np.convolve(padded, np.full(5, 0.2))[4:4 + len(level)]
+    rise[quiet] = 0
+    del padded
     for phrase in phrases:
         rise[max(0, round(phrase.start_s / _LEVEL_S) - _ONSET_APART):round(phrase.end_s / _LEVEL_S)] = 0
     peaks = np.flatnonzero((rise >= _ONSET_DB) & (rise >= _highest_around(rise, _ONSET_APART)))
@@ -201,8 +210,7 @@ def _summed_around(track: npt.NDArray[Any], count: int, weight: float = 1.0) -> 
 
 def _highest_around(track: FloatTrack, reach: int) -> FloatTrack:
     """Of each value the highest within `reach` on either side."""
-    padded = np.pad(track, reach, mode="edge")
-    highest, width = padded, 1
+    highest, width = np.pad(track, reach, mode="edge"), 1
     # Windows of 1, 2, 4 … values, the last one laid over itself: as many steps as the width has digits in binary.
     while width < 2 * reach + 1:
         step = min(width, 2 * reach + 1 - width)

@@ -57,8 +57,8 @@ class SoundMeter:
         powers = (frames[:, :_HOP] ** 2).mean(axis=1)
         for at, power, rise in zip(self._pending_s + starts / SAMPLE_RATE, powers, rises, strict=True):
             if at >= 0:
-                tally(self._power, int(at), float(power))
-                tally(self._flux, int(at), float(rise))
+                _add(self._power, int(at), float(power))
+                _add(self._flux, int(at), float(rise))
         self._spectrum = spectra[-1]
         self._pending = [pending[blocks * _HOP:]]
         self._count -= blocks * _HOP
@@ -94,7 +94,7 @@ class SoundMeter:
         return loudness, onset
 
 
-def tally(sums: dict[int, list[float]], second: int, value: float) -> None:
+def _add(sums: dict[int, list[float]], second: int, value: float) -> None:
     """Add to a second's [sum, count]."""
     entry = sums.setdefault(second, [0.0, 0.0])
     entry[0] += value

@@ -6,6 +6,7 @@ Part of the scan: `scan.py` feeds it.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.focus import FocusMeter
-from pipeline.loudness import tally
 from pipeline.media.frames import halved
 from pipeline.scenes import GROWTH
 from pipeline.types import FOCUS_STEP_S, RHYTHM_STEP_S, FloatTrack, Signals
@@ -25,7 +25,7 @@ _NO_SOUND_DB = -90.0
 _LOOKS_A_SECOND = 4
 # Novelty compares each second with at most this many others, spread evenly, so that cost grows in a straight line.
 _REFERENCES = 512
-_BLOCK = 4096
+_BLOCK = 512
 # Red against green and yellow against blue, of blue, green and red.
 _OPPONENTS = np.array([[0, -1, 1], [-1, 0.5, 0.5]], np.float32)
 # With this many frames in a second, the largest change among them is left out of its motion: it may be a cut.
@@ -63,7 +63,8 @@ class PictureMeter:
         self._seconds: dict[int, _Second] = {}
         self._last: npt.NDArray[np.uint8] | None = None
         self._next_look_s = 0.0
-        self._beats: dict[int, list[float]] = {}
+        # Step, sum and count, again and again: ten a second, for which objects of Python would be large.
+        self._beats = array("d")
 
     def push(self, time_s: float, image: npt.NDArray[np.uint8], steps: int = 1) -> None:
         """Take the next frame.
@@ -78,7 +79,7 @@ class PictureMeter:
             second.changes += 1
             second.change_sum += change
             second.change_max = max(second.change_max, change)
-            tally(self._beats, int(time_s / RHYTHM_STEP_S), change)
+            self._beat(int(time_s / RHYTHM_STEP_S), change)
         self._last = grey
         self._focus.push(time_s, grey)
         if time_s >= self._next_look_s or second.looks == 0:
@@ -87,6 +88,15 @@ class PictureMeter:
             second.facts += _facts(image, grey)
             descriptor = look_of(image)
             second.descriptor = descriptor if second.descriptor is None else second.descriptor + descriptor
+
+    def _beat(self, step: int, change: float) -> None:
+        """Add a change to a step of the rhythm, the last one so far or a later one."""
+        beats = self._beats
+        if beats and beats[-3] == step:
+            beats[-2] += change
+            beats[-1] += 1
+        else:
+            beats.extend((step, change, 1.0))
 
     def skip(self) -> None:
         """Frames are missing here: what comes next is no motion from what came before."""
@@ -97,16 +107,17 @@ class PictureMeter:
         """What the whole seconds in [start_s, end_s) showed, as arrays that another meter may `take`."""
         seconds = [[index, *one.as_row()] for index, one in self._seconds.items() if start_s <= index < end_s]
         first, end = (bound / RHYTHM_STEP_S for bound in (start_s, end_s))
-        beats = [[index, *sums] for index, sums in self._beats.items() if round(first) <= index < end - 0.5]
+        beats = np.array(self._beats).reshape(-1, 3)
+        beats = beats[(beats[:, 0] >= round(first)) & (beats[:, 0] < end - 0.5)]
         focus = self._focus.rows()
         inside = (focus[:, 0] >= start_s / FOCUS_STEP_S) & (focus[:, 0] < end_s / FOCUS_STEP_S)
-        return {"seconds": np.array(seconds).reshape(len(seconds), -1), "beats": np.array(beats).reshape(-1, 3),
+        return {"seconds": np.array(seconds).reshape(len(seconds), -1), "beats": beats,
                 "focus": focus[inside]}
 
     def take(self, kept: Mapping[str, npt.NDArray[np.float64]]) -> None:
         """Take over what another meter has `kept` of seconds of which this one knows nothing."""
         self._seconds |= {int(row[0]): _Second.of_row(row[1:]) for row in kept["seconds"]}
-        self._beats |= {int(index): [total, count] for index, total, count in kept["beats"]}
+        self._beats.extend(kept["beats"].ravel())
         self._focus.take(kept["focus"])
 
     def finish(self, duration_s: float, sound: tuple[FloatTrack, FloatTrack] | None,
@@ -118,19 +129,18 @@ class PictureMeter:
         """
         count = max(1, math.ceil(duration_s - 1e-6))
         shown = self._seconds.get(min(self._seconds, default=0), _Second())
-        motion, facts, looks = np.zeros(count), np.zeros((count, 4)), []
+        motion, facts, looks = np.zeros(count), np.zeros((count, 4)), np.zeros((count, 192), np.float32)
         for i in range(count):
             here = self._seconds.get(i)
             if here is not None and here.looks:
                 shown = here
                 motion[i] = _mean_change(here)
             facts[i] = shown.facts / max(1, shown.looks)
-            looks.append(_unit(shown.descriptor))
-        table = np.stack(looks).astype(np.float32)
+            looks[i] = _unit(shown.descriptor)
         loudness, onset = sound or (None, None)
         return Signals(
             motion=motion, sharpness=facts[:, 0], brightness=facts[:, 1], contrast=facts[:, 2], colour=facts[:, 3],
-            novelty=_novelty(table), loudness_db=loudness, onset=onset, looks=table,
+            novelty=_novelty(looks), loudness_db=loudness, onset=onset, looks=looks,
             focus=self._focus.finish(duration_s), rhythm=self._rhythm(duration_s, level),
         )
 
@@ -138,9 +148,10 @@ class PictureMeter:
         """Motion and loudness every RHYTHM_STEP_S, (k, 2); a step without a frame moves as the one before it."""
         count = max(1, math.ceil(duration_s / RHYTHM_STEP_S - 1e-6))
         table = np.full((count, 2), (0.0, _NO_SOUND_DB))
-        for i in range(count):
-            total, frames = self._beats.get(i, (0.0, 0.0))
-            table[i, 0] = total / frames if frames else table[i - 1, 0] if i else 0.0
+        if self._beats:
+            steps, totals, frames = np.array(self._beats).reshape(-1, 3).T
+            last = np.searchsorted(steps, np.arange(count), "right") - 1
+            table[:, 0] = np.where(last >= 0, (totals / frames)[last], 0.0)
         if level is not None:
             ratio = round(RHYTHM_STEP_S * 100)
             power = 10 ** (np.pad(level, (0, max(0, count * ratio - len(level))), mode="edge")[:count * ratio] / 10)

@@ -176,11 +176,6 @@ def sound(video: VideoInfo, start_s: float, end_s: float, sample_rate: int, limi
             raise disk_error(error, folder) from error
 
 
-def make_ready() -> None:
-    """Start a process beside for what is asked next, unless one waits already. Raises FFmpegError where it can't."""
-    _POOL.fill()
-
-
 def check_settings(settings: Settings) -> None:
     """As `pipeline.rendering.reel.check_settings`, in a process beside where there is a file to look at."""
     style = settings.style
@@ -401,5 +396,5 @@ class _Pool:
 
 
 _POOL = _Pool()
-close_idle = _POOL.close
+make_ready, close_idle = _POOL.fill, _POOL.close
 atexit.register(close_idle)

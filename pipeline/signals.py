@@ -115,7 +115,7 @@ class PictureMeter:
                 "focus": focus[inside]}
 
     def take(self, kept: Mapping[str, npt.NDArray[np.float64]]) -> None:
-        """Take over what another meter has `kept` of seconds of which this one knows nothing."""
+        """Take over what another meter has `kept` of seconds that come after all which this one knows of."""
         self._seconds |= {int(row[0]): _Second.of_row(row[1:]) for row in kept["seconds"]}
         self._beats.extend(kept["beats"].ravel())
         self._focus.take(kept["focus"])

@@ -7,7 +7,7 @@ stretches without a pause in which a cut would go unnoticed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,11 @@ _SHORTEST_PHRASE_S = 0.1
 _ONSET_DB = 9.0
 _ONSET_LEAST_DB = -45.0
 _ONSET_APART = 15
+# What a long recording sounded like is gone through in pieces of ten minutes, for a day has millions of levels; with
+# each comes what lies so near that it counts, beside which the rest doesn't.
+_PIECE = 60_000
+_PHRASE_MARGIN = _REACH + _SYLLABLE + _AROUND
+_ONSET_MARGIN = 2 * _ONSET_APART
 
 
 class Ear:
@@ -96,8 +101,10 @@ class Ear:
 
     def _windows(self, levels: int) -> npt.NDArray[np.int64]:
         """In which of the detector's windows each level lies."""
-        windows = (np.arange(levels) + 0.5) * _LEVEL / _WINDOW
-        return np.minimum(windows, sum(map(len, self._voices)) - 1, out=windows).astype(int)
+        # By the level's middle; in place, as below.
+        windows = np.arange(_LEVEL, (2 * levels + 1) * _LEVEL, 2 * _LEVEL)
+        windows //= 2 * _WINDOW
+        return np.minimum(windows, sum(map(len, self._voices)) - 1, out=windows)
 
     def _close_to(self, end: float) -> None:
         """Measure all up to a sample, or a little beyond."""
@@ -145,13 +152,10 @@ def find_phrases(level: FloatTrack, voice: npt.NDArray[np.float32], duration_s: 
     spoken = voice >= _VOICE
     if not spoken.any():
         return ()
-    near = _summed_around(spoken, 2 * _REACH + 1) > 0.5
-    power = 10 ** (level / 10)
-    syllables = _summed_around(np.where(near, power, 0), _SYLLABLE, 1 / _SYLLABLE)
-    # Room noise has peaks of its own, which make no word.
-    power = _summed_around(power, _SMOOTH, 1 / _SMOOTH)
-    loud = power > _highest_around(syllables, _AROUND) * 10 ** (-PAUSE_DB / 10)
-    del power, syllables
+    near, loud = np.empty_like(spoken), np.empty_like(spoken)
+    for around, piece, inner in _pieces(len(level), _PHRASE_MARGIN):
+        found = _near_and_loud(level[around], spoken[around])
+        near[piece], loud[piece] = (mask[inner] for mask in found)
     runs = _runs(_grown(near & loud, _runs(loud)))
     joined: list[list[int]] = []
     for first, last in runs:
@@ -162,6 +166,17 @@ def find_phrases(level: FloatTrack, voice: npt.NDArray[np.float32], duration_s: 
     return tuple(Interval(first * _LEVEL_S, min(duration_s, last * _LEVEL_S)) for first, last in joined
                  if (last - first) * _LEVEL_S >= _SHORTEST_PHRASE_S and spoken[first:last].any()
                  and first * _LEVEL_S < duration_s)
+
+
+def _near_and_loud(level: FloatTrack, spoken: npt.NDArray[np.bool_]
+                   ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which levels are near a voice, and which are no pause by the loud syllables around."""
+    near = _summed_around(spoken, 2 * _REACH + 1) > 0.5
+    power = 10 ** (level / 10)
+    syllables = _summed_around(np.where(near, power, 0), _SYLLABLE, 1 / _SYLLABLE)
+    # Room noise has peaks of its own, which make no word.
+    power = _summed_around(power, _SMOOTH, 1 / _SMOOTH)
+    return near, power > _highest_around(syllables, _AROUND) * 10 ** (-PAUSE_DB / 10)
 
 
 def _grown(active: npt.NDArray[np.bool_], loud: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
@@ -187,17 +202,29 @@ def find_onsets(level: FloatTrack, phrases: Sequence[Interval]) -> tuple[float, 
     """
     if len(level) < 10:
         return ()
-    padded = np.concatenate([np.full(5, level[0]), level, np.full(2, level[-1])])
-    rise = np.maximum(padded[5:-2], padded[6:-1])
-    quiet = np.maximum(rise, padded[7:], out=rise) < _ONSET_LEAST_DB
-    rise -= np.convolve(padded, np.full(5, 0.2))[4:4 + len(level)]
-    rise[quiet] = 0
-    del padded
+    spoken = np.zeros(len(level), bool)
     for phrase in phrases:
-        rise[max(0, round(phrase.start_s / _LEVEL_S) - _ONSET_APART):round(phrase.end_s / _LEVEL_S)] = 0
-    peaks = np.flatnonzero((rise >= _ONSET_DB) & (rise >= _highest_around(rise, _ONSET_APART)))
+        spoken[max(0, round(phrase.start_s / _LEVEL_S) - _ONSET_APART):round(phrase.end_s / _LEVEL_S)] = True
+    peaks = np.concatenate([piece.start + np.flatnonzero(_setting_in(level[around], spoken[around])[inner])
+                            for around, piece, inner in _pieces(len(level), _ONSET_MARGIN)])
     apart = np.diff(peaks, prepend=-_ONSET_APART - 1) > _ONSET_APART
     return tuple(float(at) for at in (peaks[apart] * _LEVEL_S).round(3))
+
+
+def _setting_in(level: FloatTrack, spoken: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """At which levels the sound rises most of all around, outside of what is spoken."""
+    padded = np.concatenate([np.full(5, level[0]), level, np.full(2, level[-1])])
+    highest = np.maximum(np.maximum(padded[5:-2], padded[6:-1]), padded[7:])
+    rise = highest - np.convolve(padded, np.full(5, 0.2))[4:4 + len(level)]
+    rise[(highest < _ONSET_LEAST_DB) | spoken] = 0
+    return np.asarray((rise >= _ONSET_DB) & (rise >= _highest_around(rise, _ONSET_APART)))
+
+
+def _pieces(count: int, margin: int) -> Iterator[tuple[slice, slice, slice]]:
+    """A track of `count` values in pieces: each with what is around it, by itself, and where it is in the first."""
+    for first in range(0, count, _PIECE):
+        low, end = max(0, first - margin), min(count, first + _PIECE)
+        yield slice(low, min(count, end + margin)), slice(first, end), slice(first - low, end - low)
 
 
 def _summed_around(track: npt.NDArray[Any], count: int, weight: float = 1.0) -> FloatTrack:

@@ -80,6 +80,18 @@ def test_onsets_are_sudden_and_apart_and_not_in_speech() -> None:
     assert find_onsets(levels(0.05), ()) == ()
 
 
+def test_a_long_recording_is_gone_through_in_pieces_that_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    level = np.clip(rng.normal(0, 5, 9000) - np.repeat(rng.uniform(5, 70, 180), 50), -90, 0)
+    voice = np.repeat(rng.random(90), 100).astype(np.float32) ** 2
+    found = []
+    for piece in (len(level), 4000, 701, 10):
+        monkeypatch.setattr("pipeline.hearing._PIECE", piece)
+        phrases = find_phrases(level, voice, 90.0)
+        found.append((phrases, find_onsets(level, phrases)))
+    assert len(found[0][0]) > 10 and len(found[0][1]) > 10 and all(one == found[0] for one in found)
+
+
 def spoken(media: Path) -> np.ndarray:
     """Eleven seconds of a speech, (n,) at RATE."""
     with av.open(str(media / "odd" / "audio_file_jfk.flac")) as container:

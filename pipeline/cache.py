@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -41,7 +41,7 @@ from pipeline.types import (
 T = TypeVar("T")
 
 # Raise a stage's number when its code changes what it returns: what older code left behind is then not found.
-STAGE_VERSIONS = {"scan": 5, "part": 1, "sound": 1, "segment": 1, "score": 3, "speech": 1}
+STAGE_VERSIONS = {"scan": 5, "part": 2, "sound": 1, "segment": 1, "score": 3, "speech": 1}
 
 
 # What readers raise over files that are torn, or altered by other hands.
@@ -275,7 +275,9 @@ def save_scan(scan: Scan, folder: Path) -> None:
         "phrases": [[p.start_s, p.end_s] for p in scan.heard.phrases],
         "onsets": list(scan.heard.onsets),
     }
-    tracks = {name: track for name, track in asdict(scan.signals).items() if track is not None}
+    # Not by `asdict`, which copies each track.
+    tracks = {each.name: track for each in fields(scan.signals)
+              if (track := getattr(scan.signals, each.name)) is not None}
     try:
         (folder / "scan.json").write_text(json.dumps(facts))
         np.savez(folder / "signals.npz", **tracks)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from array import array
 from dataclasses import dataclass, field
 
 import cv2
@@ -78,7 +79,8 @@ class FocusMeter:
 
     rotation_deg: int = 0
     mirrored: bool = False
-    _rows: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict)
+    # Of each step which it is, its box and its weight.
+    _rows: array[float] = field(default_factory=lambda: array("d"))
     _step: _Step = field(default_factory=_Step)
     _index: int = -1
     _last: _Bytes | None = None
@@ -105,28 +107,23 @@ class FocusMeter:
     def rows(self) -> FloatTrack:
         """What the steps so far showed, (n, 6): each one's index, its box and its weight; the last step ends here."""
         self._close()
-        return np.array([[index, *row] for index, row in self._rows.items()]).reshape(-1, 6)
+        return np.array(self._rows).reshape(-1, 6)
 
     def take(self, rows: FloatTrack) -> None:
-        """Take over what another meter's `rows` gave."""
-        self._rows |= {int(row[0]): row[1:] for row in rows}
+        """Take over what another meter's `rows` gave of steps that come after all which this one knows of."""
+        self._rows.extend(rows.ravel())
 
     def finish(self, duration_s: float) -> FloatTrack:
         """Boxes and weights, one row a step, as `Signals.focus`; a step without a frame has what the last one had."""
-        self._close()
         count = max(1, math.ceil(duration_s / FOCUS_STEP_S - 1e-6))
-        rows = np.empty((count, 5))
-        row = np.array([0.5, 0.5, 1.0, 1.0, 0.0])
-        for i in range(count):
-            row = self._rows.get(i, row)
-            rows[i] = row
-        return rows
+        rows = np.concatenate([[[-1.0, 0.5, 0.5, 1.0, 1.0, 0.0]], self.rows()])
+        return np.asarray(rows[np.searchsorted(rows[:, 0], np.arange(count), "right") - 1, 1:])
 
     def _close(self) -> None:
         """Turn the sums of the step that ends into its row."""
         if self._step.texture is not None and self._step.salient is not None:
             grid, weight = _activity(self._step, self._step.texture, self._step.salient)
-            self._rows[self._index] = np.array([*box_of(upright(grid, self.rotation_deg, self.mirrored)), weight])
+            self._rows.extend((self._index, *box_of(upright(grid, self.rotation_deg, self.mirrored)), weight))
         self._step = _Step()
 
 

@@ -15,7 +15,7 @@ from pipeline.media.files import disk_error
 from pipeline.parts import Look
 from pipeline.types import SampledFrame
 
-_MEASURED = ("seconds", "beats", "focus")
+_MEASURED = ("seconds", "looks", "beats", "focus")
 
 
 def save_look(look: Look, folder: Path) -> None:

@@ -9,6 +9,7 @@ import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ _REFERENCES = 512
 _BLOCK = 512
 # Red against green and yellow against blue, of blue, green and red.
 _OPPONENTS = np.array([[0, -1, 1], [-1, 0.5, 0.5]], np.float32)
+_LOOK = 192
 # With this many frames in a second, the largest change among them is left out of its motion: it may be a cut.
 _ROBUST_COUNT = 4
 
@@ -41,29 +43,21 @@ class _Second:
     change_max: float = 0.0
     looks: int = 0
     facts: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(4))
-    descriptor: npt.NDArray[np.float64] | None = None
-
-    def as_row(self) -> npt.NDArray[np.float64]:
-        """All of it as numbers."""
-        sums = [self.changes, self.change_sum, self.change_max, self.looks]
-        return np.concatenate([sums, self.facts, np.zeros(192) if self.descriptor is None else self.descriptor])
-
-    @classmethod
-    def of_row(cls, row: npt.NDArray[np.float64]) -> _Second:
-        """What `as_row` wrote."""
-        return cls(int(row[0]), float(row[1]), float(row[2]), int(row[3]), row[4:8], row[8:])
+    look: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_LOOK))
 
 
 class PictureMeter:
-    """Takes frames in order; keeps sums for each second and nothing of the frames but the last."""
+    """Takes frames in order; keeps some numbers for each second and nothing of the frames but the last."""
 
     def __init__(self, rotation_deg: int = 0, mirrored: bool = False) -> None:
         """Frames may have to be turned to stand upright, as VideoInfo says: where things happen is told upright."""
         self._focus = FocusMeter(rotation_deg, mirrored)
-        self._seconds: dict[int, _Second] = {}
+        self._index, self._second = -1, _Second()
+        # Of each second which it is, its motion and its four facts; and its look. Objects of Python would be large.
+        self._rows, self._looks = array("d"), array("f")
         self._last: npt.NDArray[np.uint8] | None = None
         self._next_look_s = 0.0
-        # Step, sum and count, again and again: ten a second, for which objects of Python would be large.
+        # Step, sum and count, again and again, ten times a second.
         self._beats = array("d")
 
     def push(self, time_s: float, image: npt.NDArray[np.uint8], steps: int = 1) -> None:
@@ -72,7 +66,10 @@ class PictureMeter:
         image: (h, w, 3) BGR, small
         steps: frames by which it comes after the last one that was pushed
         """
-        second = self._seconds.setdefault(int(time_s), _Second())
+        if int(time_s) != self._index:
+            self._close()
+            self._index = int(time_s)
+        second = self._second
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
         if self._last is not None:
             change = cv2.norm(grey, self._last, cv2.NORM_L1) / grey.size / 255 / steps ** GROWTH
@@ -86,8 +83,14 @@ class PictureMeter:
             self._next_look_s = math.floor(time_s * _LOOKS_A_SECOND + 1) / _LOOKS_A_SECOND
             second.looks += 1
             second.facts += _facts(image, grey)
-            descriptor = look_of(image)
-            second.descriptor = descriptor if second.descriptor is None else second.descriptor + descriptor
+            second.look += look_of(image)
+
+    def _close(self) -> None:
+        """Turn the sums of the second that ends into its numbers."""
+        if self._second.looks:
+            self._rows.extend((self._index, _mean_change(self._second), *self._second.facts / self._second.looks))
+            self._looks.extend(_unit(self._second.look))
+        self._second = _Second()
 
     def _beat(self, step: int, change: float) -> None:
         """Add a change to a step of the rhythm, the last one so far or a later one."""
@@ -103,40 +106,45 @@ class PictureMeter:
         self._last = None
         self._focus.skip()
 
-    def kept(self, start_s: int, end_s: float) -> dict[str, npt.NDArray[np.float64]]:
-        """What the whole seconds in [start_s, end_s) showed, as arrays that another meter may `take`."""
-        seconds = [[index, *one.as_row()] for index, one in self._seconds.items() if start_s <= index < end_s]
+    def kept(self, start_s: int, end_s: float) -> dict[str, npt.NDArray[Any]]:
+        """What the whole seconds in [start_s, end_s) showed, as arrays that another meter may `take`; the last second
+        ends here.
+        """
+        rows, looks = self._measured()
+        seconds = (rows[:, 0] >= start_s) & (rows[:, 0] < end_s)
         first, end = (bound / RHYTHM_STEP_S for bound in (start_s, end_s))
         beats = np.array(self._beats).reshape(-1, 3)
         beats = beats[(beats[:, 0] >= round(first)) & (beats[:, 0] < end - 0.5)]
         focus = self._focus.rows()
         inside = (focus[:, 0] >= start_s / FOCUS_STEP_S) & (focus[:, 0] < end_s / FOCUS_STEP_S)
-        return {"seconds": np.array(seconds).reshape(len(seconds), -1), "beats": beats,
-                "focus": focus[inside]}
+        return {"seconds": rows[seconds], "looks": looks[seconds], "beats": beats, "focus": focus[inside]}
 
-    def take(self, kept: Mapping[str, npt.NDArray[np.float64]]) -> None:
+    def take(self, kept: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what another meter has `kept` of seconds that come after all which this one knows of."""
-        self._seconds |= {int(row[0]): _Second.of_row(row[1:]) for row in kept["seconds"]}
+        self._rows.extend(kept["seconds"].ravel())
+        self._looks.frombytes(kept["looks"].tobytes())
         self._beats.extend(kept["beats"].ravel())
         self._focus.take(kept["focus"])
 
+    def _measured(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+        """What the seconds so far showed, a row each."""
+        self._close()
+        return np.array(self._rows).reshape(-1, 6), np.array(self._looks).reshape(-1, _LOOK)
+
     def finish(self, duration_s: float, sound: tuple[FloatTrack, FloatTrack] | None,
                level: FloatTrack | None = None) -> Signals:
-        """The tracks, ceil(duration_s) long; a second without a frame shows what the one before it showed.
+        """The tracks, ceil(duration_s) long, where there was any frame; a second without one shows what the one before
+        it showed.
 
         sound: loudness and onset strength, from SoundMeter; None where there is no sound
         level: dB below full scale every 10 ms, from Ear; None where there is no sound
         """
         count = max(1, math.ceil(duration_s - 1e-6))
-        shown = self._seconds.get(min(self._seconds, default=0), _Second())
-        motion, facts, looks = np.zeros(count), np.zeros((count, 4)), np.zeros((count, 192), np.float32)
-        for i in range(count):
-            here = self._seconds.get(i)
-            if here is not None and here.looks:
-                shown = here
-                motion[i] = _mean_change(here)
-            facts[i] = shown.facts / max(1, shown.looks)
-            looks[i] = _unit(shown.descriptor)
+        rows, looks = self._measured()
+        seconds = np.arange(count)
+        # The first one stands for what is before it, too.
+        shown = np.maximum(np.searchsorted(rows[:, 0], seconds, "right") - 1, 0)
+        motion, facts, looks = np.where(rows[shown, 0] == seconds, rows[shown, 1], 0.0), rows[shown, 2:], looks[shown]
         loudness, onset = sound or (None, None)
         return Signals(
             motion=motion, sharpness=facts[:, 0], brightness=facts[:, 1], contrast=facts[:, 2], colour=facts[:, 3],
@@ -154,7 +162,8 @@ class PictureMeter:
             table[:, 0] = np.where(last >= 0, (totals / frames)[last], 0.0)
         if level is not None:
             ratio = round(RHYTHM_STEP_S * 100)
-            power = 10 ** (np.pad(level, (0, max(0, count * ratio - len(level))), mode="edge")[:count * ratio] / 10)
+            power = np.pad(level, (0, max(0, count * ratio - len(level))), mode="edge")[:count * ratio] / 10
+            np.power(10, power, out=power)
             table[:, 1] = 10 * np.log10(power.reshape(count, ratio).mean(axis=1))
         return table
 
@@ -189,10 +198,10 @@ def look_of(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     return np.concatenate([light.ravel(), 1.5 * lab[..., 1].ravel(), 1.5 * lab[..., 2].ravel()])
 
 
-def _unit(vector: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+def _unit(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The vector at length 1; a picture without any light or colour becomes a fixed direction."""
-    if vector is None or not (length := float(np.linalg.norm(vector))) > 1e-6:
-        return np.asarray(np.eye(1, 192)[0])
+    if not (length := float(np.linalg.norm(vector))) > 1e-6:
+        return np.asarray(np.eye(1, len(vector))[0])
     return np.asarray(vector / length)
 
 

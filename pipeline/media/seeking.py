@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from itertools import chain, islice
 
@@ -19,6 +20,8 @@ _RUN_UPS_S = (0.5, 3.0, 12.0)
 _MAX_PACKETS = 2000
 # AVFMT_NOTIMESTAMPS of FFmpeg's avformat.h.
 _NO_TIMESTAMPS = 0x80
+# An hour's index takes ten megabytes, and is read in a moment: those who seek for several clips at once take turns.
+_TURN = threading.Lock()
 
 
 def safe_seeks(video: VideoInfo, starts_s: Sequence[float], cancel: CancelToken) -> tuple[float | None, ...]:
@@ -45,7 +48,7 @@ def _lands_well(video: VideoInfo, target_s: float, start_s: float) -> bool:
     Sound, because a decoder may need what only the file's first packet says: H.264 in 4:4:4 from old x264 decodes to
     rubbish without the version number that x264 wrote there. So each jump gets a decoder that has seen nothing yet.
     """
-    with open_media(video.path, video.path.name) as container:
+    with _TURN, open_media(video.path, video.path.name) as container:
         # A raw stream has no timestamps: after a jump its clock would start anywhere.
         if container.format.flags & _NO_TIMESTAMPS:
             return False

@@ -65,9 +65,11 @@ def splice_reel(order: Order, report: Report, cancel: CancelToken) -> Reel:
         if share < _LEAST_COPIED and not _was_mixed(order):
             raise Unsuitable(f"only {share:.0%} of its frames lie between keyframes")
         sets = parameter_sets(reader)
-        sps_id = next(i for i in range(1, 32) if i not in sets.ids)
-        splices = [replace(s, job=replace(s.job, sps_id=sps_id)) for s in splices]
-        edges, new, reused = _edges(order, splices, report, cancel)
+    sps_id = next(i for i in range(1, 32) if i not in sets.ids)
+    splices = [replace(s, job=replace(s.job, sps_id=sps_id)) for s in splices]
+    # Not while the file is open: the index of a long one is large, and who seeks in it reads it once more.
+    edges, new, reused = _edges(order, splices, report, cancel)
+    with open_packets(order.video, cancel) as reader:
         mixer = Mixer(reader, order.video.origin_s, splices, edges)
         sounds = _own_sound(order, reader, stretches, jobs)
         if sounds is None:

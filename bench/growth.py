@@ -7,19 +7,23 @@
 Each run is in a process of its own. All lengths are copies of one clip, over and over, so that a minute holds the same
 everywhere. A clip that lasted whole seconds would give the same frames at each turn, of which a model looks at one
 alone; so it is cut short by a little. Stages are told apart, so that one sees where it comes from if it isn't straight.
-Memory is the most that the process held, and the most that the largest process below it did, which decodes.
+Memory is the most that the process ever held, and the most that the one which decodes ever did; and, where /proc tells
+it, the most that all processes held at any one time, those that listen and encode with them, shared memory once.
 
   a straight line      R² of the seconds over the minutes
   cost of a minute     of the longest against the shortest, what starting takes included
-  peak memory          of the longest against the shortest, for both processes together
+  peak memory          of the longest against the shortest, for those two processes, and for all at one time
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +34,14 @@ from pipeline import Settings, make_reel
 from pipeline.media.process import input_url, run_ffmpeg
 from pipeline.progress import CancelToken
 from pipeline.sandbox import probe
+from tests.served import children
 
 SAMPLE = Path(__file__).parent.parent / "assets" / "sample.mp4"
 STAGES = ("probe", "scan", "score", "select", "render")
 MINUTE_BAR, MEMORY_BAR, STRAIGHT_BAR = 1.1, 1.2, 0.99
 # By how much of a second turns are out of step with the seconds at which frames are put aside.
 _OUT_OF_STEP_S = 0.96
+_LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Length:
     way: in which the reel was rendered
     encoded: pictures that a model looked at; None where there is no model
     own_mb, child_mb: peaks of memory, as `fresh.Ended`
+    all_mb: peak of the memory of all processes together; 0 where that can't be told
     """
 
     minutes: float
@@ -59,6 +66,7 @@ class Length:
     encoded: int | None
     own_mb: float
     child_mb: float
+    all_mb: float
 
 
 def looped(clip: Path, path: Path, minutes: float) -> Path:
@@ -88,19 +96,48 @@ def whole_run(path: str, model: str | None, folder: str) -> dict[str, Any]:
 
 def measured(path: Path, minutes: float, model: str | None) -> Length:
     """A run in a process of its own, with nothing in its cache."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _watched() as most:
         ended = fresh.call("bench.growth:whole_run", path=str(path), model=model, folder=folder)
-    return Length(minutes, ended.seconds, ended.cpu_s, **ended.result, own_mb=ended.own_mb, child_mb=ended.child_mb)
+    return Length(minutes, ended.seconds, ended.cpu_s, **ended.result, own_mb=ended.own_mb, child_mb=ended.child_mb,
+                  all_mb=max(most))
+
+
+@contextmanager
+def _watched() -> Iterator[list[float]]:
+    """Megabytes that the processes below this one hold, shared ones counted once, looked at again and again."""
+    found, over = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_EVERY_S):
+            found.append(sum(map(_share_mb, children(os.getpid()))))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _share_mb(pid: int) -> float:
+    """A process's share of memory (PSS): what it holds with others counts in parts. 0 for one that has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
 
 
 def report(found: Sequence[Length]) -> str:
     """A row for each length, and how cost grows."""
-    rows = [["minutes", "seconds", "s a minute", "CPU s", *STAGES, "reel", "encoded", "own MB", "decoder MB"]]
+    rows = [["minutes", "seconds", "s a minute", "CPU s", *STAGES, "reel", "encoded", "own MB", "decoder MB",
+             "all MB"]]
     for one in found:
         stages = [f"{one.stages.get(stage, 0.0):.2f}" for stage in STAGES]
         rows.append([f"{one.minutes:g}", f"{one.seconds:.1f}", f"{one.seconds / one.minutes:.2f}",
                      f"{one.cpu_s:.1f}", *stages, one.way, "-" if one.encoded is None else f"{one.encoded:,}",
-                     f"{one.own_mb:.0f}", f"{one.child_mb:.0f}"])
+                     f"{one.own_mb:.0f}", f"{one.child_mb:.0f}", f"{one.all_mb:.0f}"])
     return "\n".join([table(rows, words=()), *growth(found)])
 
 
@@ -118,6 +155,10 @@ def growth(found: Sequence[Length]) -> list[str]:
              f"cost of a minute, {names}: {minute:.2f} ({verdict(minute, MINUTE_BAR)})",
              f"peak memory, {names}: {memory:.2f} ({verdict(memory, MEMORY_BAR)}; "
              f"{_a_minute(found, 'own_mb')} MB a minute in the process, {_a_minute(found, 'child_mb')} below it)"]
+    if first.all_mb:
+        everything = last.all_mb / first.all_mb
+        lines.append(f"all processes' memory at one time, {names}: {everything:.2f} "
+                     f"({verdict(everything, MEMORY_BAR)})")
     busy = straight([one.minutes for one in found], [one.cpu_s for one in found])
     lines.append(f"CPU time: R² {busy.r2:.4f}, {busy.slope:.2f} s a minute, {names} "
                  f"{(last.cpu_s / last.minutes) / (first.cpu_s / first.minutes):.2f} a minute")

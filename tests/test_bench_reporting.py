@@ -49,8 +49,9 @@ def test_a_bar_is_kept_or_not() -> None:
 
 
 def test_growth_tells_what_is_not_straight() -> None:
-    def length(minutes: float, seconds: float, child_mb: float) -> Length:
-        return Length(minutes, seconds, 2 * seconds, {"scan": seconds - 1, "score": 1.0}, "copy", None, 100, child_mb)
+    def length(minutes: float, seconds: float, child_mb: float, all_mb: float = 0) -> Length:
+        return Length(minutes, seconds, 2 * seconds, {"scan": seconds - 1, "score": 1.0}, "copy", None, 100, child_mb,
+                      all_mb)
 
     flat = growth([length(minutes, 4 * minutes, 200) for minutes in (5, 10, 20, 40)])
     assert "R² of a straight line 1.0000" in flat[0] and "against 5: 1.00 (at most 1.1: kept" in flat[1]
@@ -58,6 +59,9 @@ def test_growth_tells_what_is_not_straight() -> None:
     worse = growth([length(minutes, minutes ** 2, 200 + 10 * minutes) for minutes in (40, 20, 10, 5)])
     assert [("NOT KEPT" in line) for line in worse[:3]] == [True, True, True]
     assert "0.00 MB a minute in the process, 10.00 below it" in worse[2]
+    assert not any("all processes" in line for line in [*flat, *worse])
+    together = growth([length(minutes, 4 * minutes, 200, 300 + minutes) for minutes in (5, 40)])
+    assert "at one time, 40 minutes against 5: 1.11 (at most 1.2: kept)" in together[3]
     assert growth([length(5, 9, 200)]) == [] and "5" in report([length(5, 9, 200)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,11 @@ class Plan:
         kept = self.document.get("notes")
         return replace(self, document={**self.document, "notes": {**(kept if isinstance(kept, dict) else {}), **notes}})
 
+    def for_rendering(self) -> Plan:
+        """A copy that renders the same, without what rendering doesn't read: much of it, where the video is long."""
+        notes = self.document.get("notes")
+        return replace(self, segments=(), document={} if notes is None else {"notes": notes})
+
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values, version 1; unknown keys of the document it was read from are kept."""
         ours: dict[str, Any] = {
@@ -119,11 +125,19 @@ class Plan:
         """Write plan.json; it appears under `path` only when it is whole. Raises OutputError."""
         document = self.to_json()
         try:
-            data = json.dumps(document, indent=1, ensure_ascii=False).encode()
+            data = _written(document, ascii_only=False)
         except UnicodeEncodeError:
             # A file's name need not be text; escaped, it is kept as it is.
-            data = json.dumps(document, indent=1).encode()
-        write_whole(path, data + b"\n")
+            data = _written(document, ascii_only=True)
+        write_whole(path, data)
+
+
+def _written(document: Mapping[str, Any], ascii_only: bool) -> bytes:
+    """JSON values as a file has them; `json.dumps` would hold each word of it by itself first."""
+    text = io.StringIO()
+    json.dump(document, text, indent=1, ensure_ascii=ascii_only)
+    text.write("\n")
+    return text.getvalue().encode()
 
 
 def read_plan(path: Path) -> Plan:
@@ -316,7 +330,7 @@ def _rounded(value: Any) -> Any:
 
 def _overlaid(document: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
     """`ours`, with what only `document` has; entries of lists are the same where their bounds are."""
-    merged = copy.deepcopy(dict(ours))
+    merged = dict(ours)
     for key, theirs in document.items():
         mine = ours.get(key)
         if key not in ours:

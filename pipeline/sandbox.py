@@ -191,8 +191,9 @@ def render(order: Order, report: Report, cancel: CancelToken) -> Reel:
     """
     video, subject = order.video, order.video.path.name
     limits = for_encoding(order.settings.limits, video.coded_width * video.coded_height)
-    found = _ask({"do": "render", "order": wire.to_json(order), "limits": asdict(limits)}, limits, subject, report,
-                 cancel, [order.target.parent, order.clip_dir])
+    wanted = wire.to_json(replace(order, plan=order.plan.for_rendering()))
+    found = _ask({"do": "render", "order": wanted, "limits": asdict(limits)}, limits, subject, report, cancel,
+                 [order.target.parent, order.clip_dir])
     return replace(_sound_answer(lambda: wire.from_json(Reel, found), subject), path=order.target)
 
 

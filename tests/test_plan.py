@@ -126,6 +126,14 @@ def test_focus_may_be_absent_and_its_weights_too(tmp_path: Path) -> None:
     assert plan.focus == Focus(1.0, ((0.1, 0.2, 0.3, 0.4),), (1.0,))
 
 
+def test_rendering_is_given_only_what_it_reads() -> None:
+    plan = replace(a_plan(), document={"editor": "mine"}).with_notes(render={"way": "mixed"})
+    lean = plan.for_rendering()
+    assert lean.segments == () and lean.document == {"notes": {"render": {"way": "mixed"}}}
+    assert replace(lean, segments=plan.segments, document=plan.document) == plan
+    assert a_plan().for_rendering().document == {}
+
+
 def test_focus_is_written_to_the_thousandth() -> None:
     plan = replace(a_plan(), focus=Focus(0.5, ((1 / 3, 0.0, 1.0, 2 / 3),), (0.12345,)))
     assert plan.to_json()["focus"] == {"step_s": 0.5, "boxes": [[0.333, 0.0, 1.0, 0.667]], "weights": [0.123]}

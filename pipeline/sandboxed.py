@@ -25,7 +25,7 @@ from pipeline.cores import cores, share_with
 from pipeline.division import Part, divide
 from pipeline.errors import FFmpegError, SmolReelError
 from pipeline.media.probe import probe
-from pipeline.media.process import end_group, keep_in_group, limit_memory
+from pipeline.media.process import end_group, give_memory_back, keep_in_group, limit_memory
 from pipeline.progress import CancelToken, Progress, Report
 from pipeline.sandbox import FRAMES, STOP, make_ready
 from pipeline.settings import Limits, Settings
@@ -148,6 +148,7 @@ def main() -> None:
         while True:
             request = json.loads(desk.requests.get(timeout=_IDLE_S))
             _carry_out(request, desk, voice)
+            give_memory_back()
             for module in _READY[request.get("then", "scan")]:
                 if desk.requests.empty():
                     importlib.import_module(module)

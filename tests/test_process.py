@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pipeline.media import process
 from pipeline.media.process import ffmpeg_exe, ffmpeg_filters, input_url, run_ffmpeg
 from pipeline.progress import CancelToken
 
+ROOT = Path(__file__).parents[1]
 TONE = ["-f", "lavfi", "-i", "sine=r=8000:d=2"]
 # Real time, so that it is still running when it is stopped.
 ENDLESS = ["-re", "-f", "lavfi", "-i", "sine=r=8000", "-f", "null", "-"]
@@ -174,3 +176,18 @@ def test_names_that_could_be_taken_for_something_else(tmp_path: Path, monkeypatc
 def test_asks_the_build_for_its_filters() -> None:
     assert {"scale", "fps", "aresample", "anullsrc"} <= ffmpeg_filters()
     assert Path(ffmpeg_exe()).is_file()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep no memory, or say nothing of it")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    code = ("from pathlib import Path\n"
+            "from pipeline.media.process import give_memory_back\n"
+            "def held_mb(): return int(Path('/proc/self/statm').read_text().split()[1]) * 4096 // 2**20\n"
+            # What is left lies scattered, so that nothing is freed at the end.
+            "blocks = [bytes(2000) for _ in range(50_000)]\n"
+            "blocks = blocks[::500]\n"
+            "before = held_mb()\n"
+            "give_memory_back()\n"
+            "print(before - held_mb())\n")
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(run.stdout) > 50

@@ -21,9 +21,8 @@ import argparse
 import os
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,28 +95,15 @@ def whole_run(path: str, model: str | None, folder: str) -> dict[str, Any]:
 
 def measured(path: Path, minutes: float, model: str | None) -> Length:
     """A run in a process of its own, with nothing in its cache."""
-    with tempfile.TemporaryDirectory() as folder, _watched() as most:
-        ended = fresh.call("bench.growth:whole_run", path=str(path), model=model, folder=folder)
+    most = 0.0
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as beside:
+        run = beside.submit(fresh.call, "bench.growth:whole_run", path=str(path), model=model, folder=folder)
+        while not run.done():
+            most = max(most, sum(map(_share_mb, children(os.getpid()))))
+            wait([run], timeout=_LOOK_EVERY_S)
+        ended = run.result()
     return Length(minutes, ended.seconds, ended.cpu_s, **ended.result, own_mb=ended.own_mb, child_mb=ended.child_mb,
-                  all_mb=max(most))
-
-
-@contextmanager
-def _watched() -> Iterator[list[float]]:
-    """Megabytes that the processes below this one hold, shared ones counted once, looked at again and again."""
-    found, over = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_LOOK_EVERY_S):
-            found.append(sum(map(_share_mb, children(os.getpid()))))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        watcher.join()
+                  all_mb=most)
 
 
 def _share_mb(pid: int) -> float:
